@@ -1,0 +1,1 @@
+"""An authorization and sharing layer before a DICOMweb store."""

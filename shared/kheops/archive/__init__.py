@@ -1,0 +1,1 @@
+"""The DICOM store behind us: the port and its adapters."""

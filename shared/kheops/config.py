@@ -1,0 +1,298 @@
+"""Settings: the only reader of the environment.
+
+Every setting is a variable ``KHEOPS_*``; ``docs/settings.md`` lists them and a test compares the two. `load` refuses
+an unsafe or incomplete configuration and names every fault at once, each by its variable, in plain words.
+"""
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from kheops.errors import ConfigurationError
+
+__all__ = ["IssuerSettings", "RoleRule", "Settings", "load"]
+
+_SECRET_LENGTH = 32
+"""Characters; 32 of base64 or hex carry at least 128 bits, the least that NIST SP 800-131A allows."""
+
+_SAFE_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+
+
+class RoleRule(BaseModel):
+    """A role held by whoever presents a claim with a value from an issuer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str
+    claim: str
+    value: str
+
+
+class IssuerSettings(BaseModel):
+    """One trusted OpenID Connect issuer, an element of ``KHEOPS_ISSUERS``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str = Field(description="The exact `iss` of its tokens.")
+    discovery_url: str | None = Field(
+        default=None,
+        description="Where we reach its discovery document, if not at `{issuer}/.well-known/openid-configuration`.",
+    )
+    audiences: tuple[str, ...] = Field(description="Accepted values of `aud`; one must be in the token.")
+    algorithms: tuple[str, ...] = Field(default=("RS256", "ES256", "PS256"), description="Accepted signatures.")
+    access_token_typ: str | None = Field(default=None, description="`typ` that only its access tokens have: at+jwt.")
+    access_token_claim: str | None = Field(default=None, description="A claim that only its access tokens carry.")
+    id_token_claims: tuple[str, ...] = Field(
+        default=(),
+        description="Claims that each of its ID tokens carries and no access token does; for issuers without either "
+        "of the above.",
+    )
+    email_domains: tuple[str, ...] = Field(
+        default=(), description="Domains whose e-mail addresses it may vouch for; `*` means all."
+    )
+    email_verified: Literal["required", "assumed"] = Field(
+        default="required", description="`assumed` trusts its e-mail addresses without `email_verified`."
+    )
+    client_id: str | None = Field(default=None, description="Our client at this issuer, for login in the browser.")
+    client_secret: SecretStr | None = Field(default=None, description="Its secret, if the client is confidential.")
+    scopes: tuple[str, ...] = Field(default=("openid", "profile", "email"), description="Asked for at login.")
+    label: str = Field(default="", description="What the login page calls it.")
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        faults = []
+        if not self.audiences or not all(self.audiences):
+            faults.append("audiences must name at least one value, else a token for anybody would do")
+        unsafe = [name for name in self.algorithms if name not in _SAFE_ALGORITHMS]
+        if unsafe or not self.algorithms:
+            faults.append(f"algorithms may be of {', '.join(_SAFE_ALGORITHMS)} only, not {unsafe or 'empty'}")
+        if not (self.access_token_typ or self.access_token_claim or self.id_token_claims):
+            faults.append(
+                "one of access_token_typ, access_token_claim or id_token_claims must say how an access token is told "
+                "from an ID token"
+            )
+        faults.extend(
+            f"{name} must be https (http only for loopback)"
+            for name, url in (("issuer", self.issuer), ("discovery_url", self.discovery_url))
+            if url is not None and not _is_safe_url(url)
+        )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class Settings(BaseSettings):
+    """All settings of a process. Field descriptions state what a value does."""
+
+    model_config = SettingsConfigDict(env_prefix="KHEOPS_", frozen=True, hide_input_in_errors=True)
+
+    public_url: str = Field(
+        description="Where people and viewers reach us: scheme, host, port, no path. Links in answers start with it."
+    )
+    database_url: SecretStr = Field(
+        description="`postgresql://user:password@host:port/name`, or with `?unix_sock=/dir/.s.PGSQL.5432`."
+    )
+    database_pool: int = Field(default=4, ge=1, le=64, description="Connections per process for everything but reads.")
+    lookup_threads: int = Field(default=4, ge=1, le=64, description="Connections per process for the hot lookup.")
+    max_instances: int = Field(default=1, ge=1, description="Processes at most; for the arithmetic of connections.")
+    store_kind: Literal["dicomweb", "google"] = Field(description="Which adapter speaks to the DICOM store.")
+    store_url: str = Field(
+        description="`dicomweb`: the DICOMweb root. `google`: the store's URL up to and without `/dicomWeb`."
+    )
+    store_user: str | None = Field(default=None, description="`dicomweb`: user of HTTP Basic towards the store.")
+    store_password: SecretStr | None = Field(default=None, description="`dicomweb`: password of HTTP Basic.")
+    orthanc_url: str | None = Field(
+        default=None, description="`dicomweb` on Orthanc: root of its own REST API, which deletes."
+    )
+    issuers: Annotated[tuple[IssuerSettings, ...], NoDecode] = Field(
+        description="JSON list of trusted issuers, or `@/path` of a file with one. The first is the default issuer."
+    )
+    administrators: Annotated[tuple[RoleRule, ...], NoDecode] = Field(
+        default=(), description="JSON list of {issuer, claim, value}: who is an administrator of the installation."
+    )
+    token_pepper: SecretStr = Field(description="Key under which our own tokens are hashed; 32 characters at least.")
+    session_key: SecretStr = Field(description="Key that signs browser cookies; 32 characters at least.")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Comma list of origins whose scripts may call the API (CORS)."
+    )
+    forwarded_hops: int = Field(
+        default=0, ge=0, le=8, description="Proxies before us whose X-Forwarded-For entries are true."
+    )
+    held_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        ge=64 * 1024 * 1024,
+        description="Bytes of uploads held in memory by the whole process; further uploads wait.",
+    )
+    decision_cache_seconds: float = Field(
+        default=0, ge=0, le=5, description="How long a decision to read pixels is kept; 0 asks each time."
+    )
+    orphan_days: int = Field(default=30, ge=1, description="Days until a series that nobody holds is purged.")
+    lease_seconds: float = Field(
+        default=90, ge=1, le=3600, description="How long a reservation of an upload lives without being renewed."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    email_from_userinfo: bool = Field(
+        default=True, description="Ask the issuer's userinfo endpoint for name and e-mail at somebody's first sight."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments (tests) and the environment, nothing else."""
+        del settings_cls
+        return init_settings, env_settings
+
+    @field_validator("issuers", "administrators", mode="before")
+    @classmethod
+    def _json_list(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = value
+        if value.startswith("@"):
+            try:
+                text = Path(value[1:]).read_text("utf-8")
+            except OSError as error:
+                raise ValueError(f"the file cannot be read: {error.strerror}") from None
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"is not JSON: {error.msg} at character {error.pos}") from None
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _comma_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("public_url", "store_url", "orthanc_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not _is_safe_url(value):
+            raise ValueError("must be an https URL without user, query or fragment (http only for loopback)")
+        return value.rstrip("/")
+
+    @field_validator("public_url")
+    @classmethod
+    def _no_path(cls, value: str) -> str:
+        if urlsplit(value).path not in {"", "/"}:
+            raise ValueError("must have no path")
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in {"http", "https"}
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} is no origin: scheme, host and port only, and never `*`")
+        return value
+
+    @field_validator("token_pepper", "session_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        secret = value.get_secret_value()
+        if len(secret) < _SECRET_LENGTH or len(set(secret)) < _SECRET_LENGTH // 4:
+            raise ValueError(f"must be random and at least {_SECRET_LENGTH} characters long")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme != "postgresql" or not parts.path.strip("/"):
+            raise ValueError("must look like postgresql://user:password@host:port/name")
+        return value
+
+    @field_validator("issuers")
+    @classmethod
+    def _some_issuer(cls, value: tuple[IssuerSettings, ...]) -> tuple[IssuerSettings, ...]:
+        if not value:
+            raise ValueError("must name at least one issuer, else nobody could log in")
+        names = [issuer.issuer for issuer in value]
+        if len(set(names)) != len(names):
+            raise ValueError("names an issuer twice")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        faults = []
+        if (self.store_user is None) != (self.store_password is None):
+            faults.append("KHEOPS_STORE_USER and KHEOPS_STORE_PASSWORD must be given together")
+        if self.store_kind == "google" and self.store_user is not None:
+            faults.append("KHEOPS_STORE_USER does not go with KHEOPS_STORE_KIND=google, which uses a service account")
+        if self.token_pepper.get_secret_value() == self.session_key.get_secret_value():
+            faults.append("KHEOPS_TOKEN_PEPPER and KHEOPS_SESSION_KEY must differ")
+        known = {issuer.issuer for issuer in self.issuers}
+        faults.extend(
+            f"KHEOPS_ADMINISTRATORS names {rule.issuer!r}, which is not in KHEOPS_ISSUERS"
+            for rule in self.administrators
+            if rule.issuer not in known
+        )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    @property
+    def default_issuer(self) -> IssuerSettings:
+        """The issuer that a bare ``sub`` in a KHEOPS route means."""
+        return self.issuers[0]
+
+
+def load() -> Settings:
+    """Return the settings of the environment.
+
+    Raises
+    ------
+    ConfigurationError
+        If anything is missing, malformed or unsafe; all faults at once.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise ConfigurationError([_fault(dict(item)) for item in error.errors(include_input=False)]) from None
+
+
+def _fault(item: dict[str, Any]) -> str:
+    location = item["loc"]
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if not location:
+        return message
+    variable = f"KHEOPS_{str(location[0]).upper()}"
+    inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location[1:])
+    if item["type"] == "missing" and not inner:
+        return f"{variable} is not set."
+    return f"{variable}{inner}: {message}"
+
+
+def _is_safe_url(url: str) -> bool:
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

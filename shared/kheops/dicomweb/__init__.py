@@ -1,0 +1,1 @@
+"""The DICOMweb protocol as pure functions and incremental readers."""

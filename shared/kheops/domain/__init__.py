@@ -1,0 +1,1 @@
+"""Who may do what: values and decisions, no input or output."""

@@ -1,0 +1,472 @@
+"""The one rule source: may this principal do this to that.
+
+Pure functions of facts. Nothing else in the package decides, and the ``NewType``s that storage and the archive
+demand are created here only, so that forgetting to ask is a type error (a test searches the tree for constructors
+elsewhere). Lists and single reads come from the same rule: `read_scope` is what a search runs under, and
+`read_series` refuses whatever that scope would not list.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType, assert_never
+
+from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability
+from kheops.domain.resources import (
+    AlbumRole,
+    Holding,
+    InstanceRef,
+    OriginAlbum,
+    OriginUser,
+    SeriesFacts,
+    SeriesOnRecord,
+    SeriesRef,
+    SeriesState,
+    StoreFacts,
+)
+from kheops.ids import AlbumPk, SopInstanceUID, UserPk
+
+__all__ = [
+    "Admission",
+    "AdmittedInstance",
+    "AlbumAction",
+    "Denied",
+    "PermittedAlbum",
+    "ReadScope",
+    "ReadableInstance",
+    "ReadableSeries",
+    "Reason",
+    "Scope",
+    "SendableSeries",
+    "Source",
+    "StoreTarget",
+    "act_on_album",
+    "admit",
+    "admit_instance",
+    "manage_own_account",
+    "read_instance",
+    "read_scope",
+    "read_series",
+    "send_series",
+    "store_into",
+]
+
+
+class Reason(StrEnum):
+    """Why something was refused; stable names for logs, audit and tests."""
+
+    NO_GRANT = "no-grant"
+    """Nothing the caller holds reaches it. Hidden and absent both end here."""
+    TOKEN_LACKS_READ = "token-lacks-read"  # noqa: S105 - a reason, no password
+    TOKEN_LACKS_WRITE = "token-lacks-write"  # noqa: S105 - a reason, no password
+    TOKEN_LACKS_APPROPRIATE = "token-lacks-appropriate"  # noqa: S105 - a reason, no password
+    TOKEN_KIND = "token-kind"  # noqa: S105 - a reason, no password
+    """This kind of token can never do that."""
+    ALBUM_ROLE = "album-role"
+    """The caller's role in the album does not include it."""
+    NOT_ORIGIN = "not-origin"
+    """Only who created the series may add to it or take it back."""
+    OTHER_RESERVATION = "other-reservation"
+    """Another upload has reserved the series for another target."""
+    FOREIGN_STUDY = "foreign-study"
+    """The study is on record and the caller has no part in it."""
+    SERIES_ELSEWHERE = "series-elsewhere"
+    """The series is on record under another study."""
+    BEING_DELETED = "being-deleted"
+
+    @property
+    def visible_to_caller(self) -> bool:
+        """Whether the caller may learn it: it follows from their token or album role alone."""
+        return self in {
+            Reason.TOKEN_LACKS_READ,
+            Reason.TOKEN_LACKS_WRITE,
+            Reason.TOKEN_LACKS_APPROPRIATE,
+            Reason.TOKEN_KIND,
+            Reason.ALBUM_ROLE,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A refusal. Everything that is not an explicit grant is one."""
+
+    reason: Reason
+
+
+class AlbumAction(StrEnum):
+    """What can be done to an album, under KHEOPS's permission names."""
+
+    SEE = "SEE"
+    LIST_USERS = "LIST_USERS"
+    READ_SERIES = "READ_SERIES"
+    ADD_SERIES = "ADD_SERIES"
+    SEND_SERIES = "SEND_SERIES"
+    DELETE_SERIES = "DELETE_SERIES"
+    ADD_USER = "ADD_USER"
+    LEAVE = "LEAVE"
+    EDIT_OWN_MEMBERSHIP = "EDIT_OWN_MEMBERSHIP"
+    EDIT_ALBUM = "EDIT_ALBUM"
+    REMOVE_USER = "REMOVE_USER"
+    MANAGE_ADMINS = "MANAGE_ADMINS"
+    MANAGE_CAPABILITIES = "MANAGE_CAPABILITIES"
+    DELETE_ALBUM = "DELETE_ALBUM"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which of the caller's holdings a request is about; the default is all of them."""
+
+    inbox: bool = False
+    album: AlbumPk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which holdings count, in terms that storage can put into a query.
+
+    A series is in the scope iff an album holds it of which ``user`` is a member and a person in good standing, and
+    that album is ``album`` (where given), an inbox (where ``inbox``), and administered by ``user`` (where
+    ``admin``).
+    """
+
+    user: UserPk
+    album: AlbumPk | None = None
+    inbox: bool = False
+    admin: bool = False
+
+
+ReadScope = NewType("ReadScope", Scope)
+"""A scope whose series the caller may read."""
+ReadableSeries = NewType("ReadableSeries", SeriesRef)
+"""A series that the caller may read, decided for this request."""
+ReadableInstance = NewType("ReadableInstance", InstanceRef)
+"""A confirmed instance of a series that the caller may read, decided for this request."""
+SendableSeries = NewType("SendableSeries", SeriesRef)
+"""A series that the caller may pass on."""
+PermittedAlbum = NewType("PermittedAlbum", AlbumPk)
+"""An album on which the caller may do what was asked."""
+AdmittedInstance = NewType("AdmittedInstance", InstanceRef)
+"""An instance that the caller may add to the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreTarget:
+    """Where an upload goes; created by `store_into` only."""
+
+    album: PermittedAlbum
+    origin: OriginUser | OriginAlbum
+
+
+class Admission(StrEnum):
+    """How a part of an upload may go on."""
+
+    NEW_SERIES = "new-series"
+    SHARE_RESERVATION = "share-reservation"
+    ADD = "add"
+    TAKE_BACK = "take-back"
+
+
+# Reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_scope(principal: Principal, source: Source) -> ReadScope | Denied:
+    """Return the scope in which ``principal`` may search.
+
+    Parameters
+    ----------
+    principal
+        Who asks.
+    source
+        The narrowing that the request asks for. An album in it must have been permitted by `act_on_album` with
+        ``READ_SERIES`` before; here it only narrows, it never widens.
+    """
+    match principal:
+        case Person():
+            return ReadScope(Scope(principal.user, album=source.album, inbox=source.inbox))
+        case UserCapability():
+            if not principal.permissions.read:
+                return Denied(Reason.TOKEN_LACKS_READ)
+            return ReadScope(Scope(principal.user, album=source.album, inbox=source.inbox))
+        case AlbumCapability():
+            if not principal.permissions.read:
+                return Denied(Reason.TOKEN_LACKS_READ)
+            if source.inbox:
+                return Denied(Reason.TOKEN_KIND)
+            if source.album not in (None, principal.album):
+                return Denied(Reason.NO_GRANT)
+            return ReadScope(Scope(principal.user, album=principal.album, admin=True))
+        case _:
+            assert_never(principal)
+
+
+def read_series(principal: Principal, facts: SeriesFacts | None) -> ReadableSeries | Denied:
+    """Decide whether ``principal`` may read the series of ``facts`` (``None``: hidden or absent)."""
+    if facts is None:
+        return Denied(Reason.NO_GRANT)
+    if not _token_reads(principal):
+        return Denied(Reason.TOKEN_LACKS_READ)
+    if any(_reads_through(principal, holding) for holding in facts.holdings):
+        return ReadableSeries(facts.ref)
+    return Denied(Reason.NO_GRANT)
+
+
+def read_instance(
+    principal: Principal, facts: SeriesFacts | None, confirmed: SopInstanceUID | None
+) -> ReadableInstance | Denied:
+    """Decide whether ``principal`` may read one instance.
+
+    Parameters
+    ----------
+    principal
+        Who asks.
+    facts
+        The series, as storage found it for this caller.
+    confirmed
+        The instance, if the catalog has it as confirmed in that series; ``None`` otherwise.
+    """
+    match read_series(principal, facts):
+        case Denied() as denied:
+            return denied
+        case series:
+            if confirmed is None:
+                return Denied(Reason.NO_GRANT)
+            return ReadableInstance(InstanceRef(series.study_instance_uid, series.series_instance_uid, confirmed))
+
+
+def _token_reads(principal: Principal) -> bool:
+    match principal:
+        case Person():
+            return True
+        case UserCapability() | AlbumCapability():
+            return principal.permissions.read
+        case _:
+            assert_never(principal)
+
+
+def _reads_through(principal: Principal, holding: Holding) -> bool:
+    match principal:
+        case Person() | UserCapability():
+            return True
+        case AlbumCapability():
+            return holding.album == principal.album and holding.is_admin
+        case _:
+            assert_never(principal)
+
+
+# Passing on ------------------------------------------------------------------------------------------------------
+
+
+def send_series(principal: Principal, facts: SeriesFacts | None) -> SendableSeries | Denied:
+    """Decide whether ``principal`` may put the series into another album or inbox.
+
+    Whoever has it in the inbox or administers an album that holds it may; a plain member may by the album's
+    ``send_series``; a token needs ``appropriate`` besides ``read``.
+    """
+    match principal:
+        case Person():
+            pass
+        case UserCapability() | AlbumCapability():
+            if not principal.permissions.read:
+                return Denied(Reason.TOKEN_LACKS_READ)
+            if not principal.permissions.appropriate:
+                return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
+        case _:
+            assert_never(principal)
+    if facts is None:
+        return Denied(Reason.NO_GRANT)
+    for holding in facts.holdings:
+        if _reads_through(principal, holding) and (holding.is_inbox or holding.is_admin or holding.flags.send_series):
+            return SendableSeries(facts.ref)
+    return Denied(Reason.NO_GRANT)
+
+
+# Albums ----------------------------------------------------------------------------------------------------------
+
+_EVERY_MEMBER = frozenset(
+    {
+        AlbumAction.SEE,
+        AlbumAction.LIST_USERS,
+        AlbumAction.READ_SERIES,
+        AlbumAction.LEAVE,
+        AlbumAction.EDIT_OWN_MEMBERSHIP,
+    }
+)
+
+
+def act_on_album(principal: Principal, action: AlbumAction, role: AlbumRole | None) -> PermittedAlbum | Denied:
+    """Decide whether ``principal`` may do ``action`` to an album.
+
+    Parameters
+    ----------
+    principal
+        Who asks.
+    action
+        What they want to do.
+    role
+        The person's role in that album; ``None`` where there is none or the album does not exist. An inbox is not
+        addressable as an album, and is refused as if it did not exist.
+    """
+    if role is None or role.is_inbox:
+        return Denied(Reason.NO_GRANT)
+    match principal:
+        case Person():
+            allowed = role.is_admin or _member_may(action, role)
+            return PermittedAlbum(role.album) if allowed else Denied(Reason.ALBUM_ROLE)
+        case UserCapability():
+            return _user_capability_on_album(principal, action, role)
+        case AlbumCapability():
+            return _album_capability_on_album(principal, action, role)
+        case _:
+            assert_never(principal)
+
+
+def _member_may(action: AlbumAction, role: AlbumRole) -> bool:
+    if action in _EVERY_MEMBER:
+        return True
+    if action is AlbumAction.ADD_SERIES:
+        return role.flags.add_series
+    if action is AlbumAction.SEND_SERIES:
+        return role.flags.send_series
+    if action is AlbumAction.DELETE_SERIES:
+        return role.flags.delete_series
+    if action is AlbumAction.ADD_USER:
+        return role.flags.add_user
+    return False
+
+
+def _user_capability_on_album(
+    principal: UserCapability, action: AlbumAction, role: AlbumRole
+) -> PermittedAlbum | Denied:
+    if action is AlbumAction.MANAGE_CAPABILITIES:
+        return Denied(Reason.TOKEN_KIND)
+    reading = {AlbumAction.SEE, AlbumAction.LIST_USERS, AlbumAction.READ_SERIES}
+    if action in reading:
+        if not principal.permissions.read:
+            return Denied(Reason.TOKEN_LACKS_READ)
+    elif action is AlbumAction.SEND_SERIES:
+        if not (principal.permissions.read and principal.permissions.appropriate):
+            return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
+    elif not principal.permissions.write:
+        return Denied(Reason.TOKEN_LACKS_WRITE)
+    if role.is_admin or _member_may(action, role):
+        return PermittedAlbum(role.album)
+    return Denied(Reason.ALBUM_ROLE)
+
+
+def _album_capability_on_album(
+    principal: AlbumCapability, action: AlbumAction, role: AlbumRole
+) -> PermittedAlbum | Denied:
+    if role.album != principal.album or not role.is_admin:
+        return Denied(Reason.NO_GRANT)
+    permissions = principal.permissions
+    if action is AlbumAction.SEE:
+        return PermittedAlbum(role.album)
+    if action is AlbumAction.READ_SERIES:
+        return PermittedAlbum(role.album) if permissions.read else Denied(Reason.TOKEN_LACKS_READ)
+    if action is AlbumAction.ADD_SERIES:
+        return PermittedAlbum(role.album) if permissions.write else Denied(Reason.TOKEN_LACKS_WRITE)
+    if action is AlbumAction.SEND_SERIES:
+        allowed = permissions.read and permissions.appropriate
+        return PermittedAlbum(role.album) if allowed else Denied(Reason.TOKEN_LACKS_APPROPRIATE)
+    if action is AlbumAction.DELETE_SERIES:
+        allowed = permissions.read and permissions.write
+        return PermittedAlbum(role.album) if allowed else Denied(Reason.TOKEN_LACKS_WRITE)
+    return Denied(Reason.TOKEN_KIND)
+
+
+def manage_own_account(principal: Principal, *, writes: bool) -> UserPk | Denied:
+    """Decide whether ``principal`` may act as its person: list and create albums, use the inbox.
+
+    KHEOPS's [U] routes. A token of album scope never may; one of user scope by its read and write permissions.
+    """
+    match principal:
+        case Person():
+            return principal.user
+        case UserCapability():
+            if writes and not principal.permissions.write:
+                return Denied(Reason.TOKEN_LACKS_WRITE)
+            if not writes and not principal.permissions.read:
+                return Denied(Reason.TOKEN_LACKS_READ)
+            return principal.user
+        case AlbumCapability():
+            return Denied(Reason.TOKEN_KIND)
+        case _:
+            assert_never(principal)
+
+
+# Storing ---------------------------------------------------------------------------------------------------------
+
+
+def store_into(principal: Principal, role: AlbumRole | None) -> StoreTarget | Denied:
+    """Decide whether ``principal`` may store into the album or inbox of ``role`` at all.
+
+    Parameters
+    ----------
+    principal
+        Who stores.
+    role
+        Their role in the target: their own inbox, or an album.
+    """
+    if role is None:
+        return Denied(Reason.NO_GRANT)
+    if not role.is_inbox:
+        match act_on_album(principal, AlbumAction.ADD_SERIES, role):
+            case Denied() as denied:
+                return denied
+            case album:
+                return StoreTarget(album, OriginAlbum(album))
+    match manage_own_account(principal, writes=True):
+        case Denied() as denied:
+            return denied
+        case user:
+            return StoreTarget(PermittedAlbum(role.album), OriginUser(user))
+
+
+def admit(principal: Principal, target: StoreTarget, series: SeriesRef, facts: StoreFacts) -> Admission | Denied:
+    """Decide whether a part of an upload may be added to ``series``, from the parsed bytes' UIDs and the catalog.
+
+    Every `Denied` of this function is answered with failure reason 0x0124 and nothing more.
+    """
+    record = facts.series
+    if record is None:
+        if facts.study_on_record and not facts.study_open:
+            return Denied(Reason.FOREIGN_STUDY)
+        return Admission.NEW_SERIES
+    if record.study_instance_uid != series.study_instance_uid:
+        return Denied(Reason.SERIES_ELSEWHERE)
+    match record.state:
+        case SeriesState.RESERVED:
+            shared = record.reserved_for == target.album
+            return Admission.SHARE_RESERVATION if shared else Denied(Reason.OTHER_RESERVATION)
+        case SeriesState.CONFIRMED:
+            origin = _is_origin(principal, record, facts.origin_role)
+            return Admission.ADD if origin else Denied(Reason.NOT_ORIGIN)
+        case SeriesState.ORPHAN:
+            origin = _is_origin(principal, record, facts.origin_role)
+            return Admission.TAKE_BACK if origin else Denied(Reason.NOT_ORIGIN)
+        case SeriesState.DELETING:
+            return Denied(Reason.BEING_DELETED)
+        case _:
+            assert_never(record.state)
+
+
+def admit_instance(admission: Admission | Denied, instance: InstanceRef) -> AdmittedInstance | Denied:
+    """Turn an admission to a series into the right to send ``instance`` to the store."""
+    if isinstance(admission, Denied):
+        return admission
+    return AdmittedInstance(instance)
+
+
+def _is_origin(principal: Principal, record: SeriesOnRecord, origin_role: AlbumRole | None) -> bool:
+    match record.origin:
+        case None:
+            return False
+        case OriginUser(user):
+            if isinstance(principal, AlbumCapability):
+                return False
+            return principal.user == user
+        case OriginAlbum(album):
+            if origin_role is None or origin_role.album != album:
+                return False
+            return not isinstance(act_on_album(principal, AlbumAction.ADD_SERIES, origin_role), Denied)
+        case _:
+            assert_never(record.origin)

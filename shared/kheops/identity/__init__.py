@@ -1,0 +1,1 @@
+"""Who calls: verification of tokens, keys of issuers, own tokens, sessions."""

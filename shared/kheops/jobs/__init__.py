@@ -1,0 +1,1 @@
+"""The `kheops` command line and scheduled work."""

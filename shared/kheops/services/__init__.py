@@ -1,0 +1,1 @@
+"""Use cases: they ask the policy, then storage and the archive."""

@@ -1,0 +1,1 @@
+"""HTTP only: routes, authentication, errors to statuses, headers, pages."""
