@@ -1,1 +1,1 @@
-"""Who calls: verification of tokens, keys of issuers, own tokens, sessions."""
+"""Who calls: trusted issuers and their keys, access tokens, our own tokens, and login in the browser."""

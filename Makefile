@@ -1,0 +1,62 @@
+# `make help` lists the targets. Each sets up what it needs first; what is there already is not fetched again.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+STORE ?= emulator
+PYTHON_FILES := shared functions local tests
+BIN := .venv/bin
+
+ifeq ($(STORE),orthanc)
+STORE_SET_UP := orthanc
+else ifneq ($(STORE),emulator)
+$(error STORE is emulator or orthanc, not $(STORE))
+endif
+
+.PHONY: help
+help:  ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  STORE=orthanc make demo | smoke: with Orthanc in place of the Healthcare API emulator'
+
+.PHONY: demo
+demo: set-up  ## Run the whole system here until Ctrl-C, and print its address and logins
+	@$(BIN)/python -m local.demo --store $(STORE)
+
+.PHONY: smoke
+smoke: set-up  ## Do the main job end to end on fresh data, step by step
+	@$(BIN)/python -m local.smoke --store $(STORE)
+
+.PHONY: test
+test: set-up-everything  ## Run all tests but the long ones, on servers of their own
+	$(BIN)/pytest -m "not long"
+
+.PHONY: long
+long: set-up-everything  ## Run the long tests: full fuzzing, 1 GiB bodies
+	$(BIN)/pytest -m long
+
+.PHONY: check
+check: set-up  ## Lint, formatting, types and import contracts
+	$(BIN)/ruff check $(PYTHON_FILES)
+	$(BIN)/ruff format --check $(PYTHON_FILES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: set-up  ## Format the code and apply safe fixes
+	$(BIN)/ruff check --fix $(PYTHON_FILES)
+	$(BIN)/ruff format $(PYTHON_FILES)
+
+.PHONY: bench-quick
+bench-quick: set-up-bench  ## CPU per request against nginx auth_request, in one run
+	@$(BIN)/python -m tests.benchmarks.quick
+
+.PHONY: set-up
+set-up:  ## Make .venv and install PostgreSQL where absent
+	@local/setup.sh $(STORE_SET_UP)
+
+.PHONY: set-up-everything
+set-up-everything:
+	@local/setup.sh orthanc
+
+.PHONY: set-up-bench
+set-up-bench:
+	@local/setup.sh bench

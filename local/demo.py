@@ -1,0 +1,85 @@
+"""``make demo``: the whole system in the foreground until Ctrl-C, with what to try."""
+
+import argparse
+import sys
+import time
+from typing import Final
+
+from local.ports import PortTakenError
+from local.processes import ProcessError, unwinding_on_signals
+from local.stack import Stack, StackRunningError
+
+__all__ = ["main"]
+
+_WATCH_SECONDS: Final = 1.0
+
+
+def main() -> int:
+    """Run the demo and return the exit status: 0 after Ctrl-C, 1 when something failed."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--store", choices=("emulator", "orthanc"), default="emulator", help="the DICOM store")
+    arguments = parser.parse_args()
+    try:
+        with unwinding_on_signals(), Stack("demo", store=arguments.store, say=_say) as stack:
+            print(_welcome(stack), flush=True)
+            return _watch(stack)
+    except KeyboardInterrupt:
+        return 0
+    except (PortTakenError, ProcessError, StackRunningError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+
+
+def _say(text: str) -> None:
+    print(f"demo: {text}", flush=True)
+
+
+def _watch(stack: Stack) -> int:
+    while True:
+        ended = stack.processes.ended()
+        if ended is not None:
+            raise ProcessError(f"{ended.name} ended by itself; the end of {ended.log}:\n{ended.log_tail()}")
+        time.sleep(_WATCH_SECONDS)
+
+
+def _welcome(stack: Stack) -> str:
+    api = f"{stack.public_url}/api"
+    logins = "\n".join(
+        f"    {person.user_name:<6} password {person.password:<12} {person.email}"
+        f"{'  (administrator)' if person.groups else ''}"
+        for person in stack.people
+    )
+    return f"""
+KHEOPS runs at {stack.public_url}
+
+Log in with
+{logins}
+
+What to try: log in there as alice in one browser and as bob in a private window of it. The page gives a token for curl:
+
+    TOKEN=...                                     # alice's, from the page
+    FILE=$(.venv/bin/python -c 'from pydicom.data import get_testdata_file as f; print(f("CT_small.dcm"))')
+
+    # Store a file; bob and carol see nothing of it.
+    curl -sS -H "Authorization: Bearer $TOKEN" -H 'Accept: application/dicom+json' \\
+         -F "file=@$FILE;type=application/dicom" {api}/studies
+
+    # Find it.
+    curl -sS -H "Authorization: Bearer $TOKEN" '{api}/studies?limit=5'
+
+    # Make an album, put a series into it, let bob in.
+    curl -sS -H "Authorization: Bearer $TOKEN" -d name='Tumour board' {api}/albums
+    curl -sS -H "Authorization: Bearer $TOKEN" -X PUT {api}/studies/STUDY/series/SERIES/albums/ALBUM
+    curl -sS -H "Authorization: Bearer $TOKEN" -X PUT {api}/albums/ALBUM/users/bob@example.org
+
+    # A link that anybody can read that album with, until it is revoked or expires.
+    curl -sS -H "Authorization: Bearer $TOKEN" -d title=link -d scope_type=album -d album=ALBUM \\
+         -d read_permission=true {api}/capabilities
+    curl -sS {api}/link/THE_ACCESS_TOKEN/studies
+
+Logs are in {stack.processes.logs}. Ctrl-C ends it; started again, it finds its data again.
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

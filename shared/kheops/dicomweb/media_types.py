@@ -1,0 +1,304 @@
+"""Which media type an answer gets (PS3.18 section 8.7), and the Accept that the store is asked with.
+
+What the caller sent is only compared; the Accept for the store is composed from our own words and from transfer
+syntax UIDs that were validated. Where the caller names no transfer syntax, the store is asked for ``*``: the bytes
+as they were stored, without transcoding.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from kheops.dicomweb.media_ranges import (
+    MalformedMediaTypeError,
+    MediaRange,
+    MediaType,
+    parse_accept,
+    parse_media_type,
+)
+from kheops.errors import InvalidIdentifierError, NotAcceptableError
+from kheops.ids import transfer_syntax_uid
+
+__all__ = [
+    "Accept",
+    "Choice",
+    "Framing",
+    "negotiate_bulkdata",
+    "negotiate_dicom",
+    "negotiate_frames",
+    "negotiate_instance",
+    "negotiate_json",
+]
+
+_DICOM: Final = "application/dicom"
+_OCTETS: Final = "application/octet-stream"
+_JSON: Final = ("application/dicom+json", "application/json")
+_FRAME_TYPES: Final = (
+    _OCTETS,
+    "image/jpeg",
+    "image/jls",
+    "image/jp2",
+    "image/jpx",
+    "image/jphc",
+    "image/jxl",
+    "image/dicom-rle",
+    "image/png",
+    "application/x-deflate",
+    "video/mpeg",
+    "video/mp4",
+    "video/H265",
+)
+"""PS3.18 tables 8.7.3-2 to 8.7.3-5; the first one wins a draw."""
+_ANY_SYNTAX: Final = "*"
+_JSON_WITH_LOST_PLUS: Final = re.compile(r"\b(dicom|svg) (json|xml)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """What the caller accepts.
+
+    Parameters
+    ----------
+    header
+        Values of the Accept header fields; none means anything.
+    parameter
+        Decoded values of the ``accept`` query parameters. Where there is one, the header does not count (PS3.18
+        section 8.3.3.1: the parameter is for clients that cannot set the header).
+    """
+
+    header: Sequence[str] = ()
+    parameter: Sequence[str] = ()
+
+
+class Framing(StrEnum):
+    """How an answer carries its objects."""
+
+    MULTIPART = "multipart"
+    """``multipart/related``, one part an object."""
+    SINGLE_PART = "single-part"
+    """The object is the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The outcome of a negotiation."""
+
+    media_type: str
+    """Of each object: the part's Content-Type, or the body's."""
+    framing: Framing
+    """How *our* answer is framed. The store is always asked for multipart."""
+    store_accept: str
+    """The Accept to send to the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    media_type: str
+    framing: Framing
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A transfer syntax that the caller takes an offer in."""
+
+    transfer_syntax: str | None
+    quality: float
+    specificity: int
+
+
+def negotiate_json(accept: Accept) -> str:
+    """Return the Content-Type of a search or metadata answer.
+
+    Raises
+    ------
+    NotAcceptableError
+        If the caller takes neither ``application/dicom+json`` nor ``application/json``, or sent a malformed Accept.
+    """
+    best, best_quality = "", 0.0
+    for media_type in _JSON:
+        wishes = _wishes(_ranges(accept, list(_JSON)), _Offer(media_type, Framing.SINGLE_PART))
+        quality = max((wish.quality for wish in wishes), default=0.0)
+        if quality > best_quality:
+            best, best_quality = media_type, quality
+    if not best:
+        raise NotAcceptableError(list(_JSON))
+    return best
+
+
+def negotiate_dicom(accept: Accept) -> Choice:
+    """Choose for the instances of a study or series: always multipart.
+
+    Raises
+    ------
+    NotAcceptableError
+        If the caller does not take ``multipart/related; type="application/dicom"``, or sent a malformed Accept or
+        transfer syntax.
+    """
+    return _negotiate(accept, [_Offer(_DICOM, Framing.MULTIPART)])
+
+
+def negotiate_instance(accept: Accept) -> Choice:
+    """Choose for one instance: multipart, or a single ``application/dicom`` body for who asks for that.
+
+    Raises
+    ------
+    NotAcceptableError
+        As `negotiate_dicom`, for both forms.
+    """
+    return _negotiate(accept, [_Offer(_DICOM, Framing.MULTIPART), _Offer(_DICOM, Framing.SINGLE_PART)])
+
+
+def negotiate_frames(accept: Accept, *, count: int) -> Choice:
+    """Choose for ``count`` frames; a single one may come as the body itself.
+
+    ``multipart/related`` with any type, and ``*/*``, mean ``application/octet-stream`` as stored.
+
+    Raises
+    ------
+    NotAcceptableError
+        If none of the frame media types of PS3.18 tables 8.7.3-2 to 8.7.3-5 is accepted, or the Accept is malformed.
+    """
+    offers = [_Offer(media_type, Framing.MULTIPART) for media_type in _FRAME_TYPES]
+    if count == 1:
+        offers += [_Offer(media_type, Framing.SINGLE_PART) for media_type in _FRAME_TYPES]
+    return _negotiate(accept, offers)
+
+
+def negotiate_bulkdata(accept: Accept) -> Choice:
+    """Choose for one bulk data value; who takes anything gets it as the body itself.
+
+    Raises
+    ------
+    NotAcceptableError
+        If ``application/octet-stream`` is not accepted in either form, or the Accept is malformed.
+    """
+    return _negotiate(accept, [_Offer(_OCTETS, Framing.SINGLE_PART), _Offer(_OCTETS, Framing.MULTIPART)])
+
+
+def _negotiate(accept: Accept, offers: Sequence[_Offer]) -> Choice:
+    available = [_describe(offer) for offer in offers]
+    ranges = _ranges(accept, available)
+    best: _Offer | None = None
+    best_wishes: list[_Wish] = []
+    best_quality = 0.0
+    for offer in offers:
+        wishes = _wishes(ranges, offer)
+        quality = max((wish.quality for wish in wishes), default=0.0)
+        if quality > best_quality:
+            best, best_wishes, best_quality = offer, wishes, quality
+    if best is None:
+        raise NotAcceptableError(available)
+    return Choice(best.media_type, best.framing, _store_accept(best.media_type, best_wishes))
+
+
+def _ranges(accept: Accept, available: list[str]) -> tuple[MediaRange, ...]:
+    # A plus sign in a query string decodes to a space; no media type holds one.
+    parameter = [_JSON_WITH_LOST_PLUS.sub(r"\1+\2", value) for value in accept.parameter]
+    try:
+        ranges = parse_accept(parameter or accept.header)
+    except MalformedMediaTypeError:
+        raise NotAcceptableError(available) from None
+    if not ranges and not any(value.strip() for value in (*parameter, *accept.header)):
+        return parse_accept(["*/*"])
+    return ranges
+
+
+def _wishes(ranges: Iterable[MediaRange], offer: _Offer) -> list[_Wish]:
+    """Return the acceptable transfer syntaxes of an offer, best first; none if it is not acceptable.
+
+    Of the ranges that match, the most specific one decides (RFC 9110 section 12.5.1); of ranges that differ only by
+    transfer syntax, each is a wish of its own.
+    """
+    wishes = [wish for wish in map(_matcher(offer), ranges) if wish is not None]
+    most_specific = max((wish.specificity for wish in wishes), default=0)
+    deciding = [wish for wish in wishes if wish.specificity == most_specific and wish.quality > 0]
+    return sorted(deciding, key=lambda wish: -wish.quality)
+
+
+def _matcher(offer: _Offer) -> Callable[[MediaRange], _Wish | None]:
+    single = offer.framing is Framing.SINGLE_PART
+
+    def match(candidate: MediaRange) -> _Wish | None:
+        media_type = candidate.media_type
+        if media_type.essence == "*/*":
+            return _Wish(_syntax(media_type.parameters.get("transfer-syntax")), candidate.quality, 1)
+        if single:
+            specificity = _specificity(media_type, offer.media_type)
+            syntax = _syntax(media_type.parameters.get("transfer-syntax"))
+            return _Wish(syntax, candidate.quality, specificity) if specificity else None
+        if media_type.type != "multipart" or media_type.subtype not in {"related", "*"}:
+            return None
+        specificity, syntax = _part(media_type, offer.media_type)
+        return _Wish(_syntax(syntax), candidate.quality, 1 + specificity) if specificity else None
+
+    def matched(candidate: MediaRange) -> _Wish | None:
+        try:
+            return match(candidate)
+        except InvalidIdentifierError:
+            return None
+
+    return matched
+
+
+def _part(media_type: MediaType, offered: str) -> tuple[int, str | None]:
+    """Return how exactly a multipart range means the offered part type, and the transfer syntax that it names."""
+    syntax = media_type.parameters.get("transfer-syntax")
+    text = media_type.parameters.get("type")
+    if text is None:
+        return (1, syntax)
+    try:
+        part = parse_media_type(text)
+    except MalformedMediaTypeError:
+        return (0, None)
+    # Some clients put the transfer syntax inside the quotes of the type.
+    return (
+        (1 + _specificity(part, offered), part.parameters.get("transfer-syntax", syntax))
+        if _specificity(part, offered)
+        else (0, None)
+    )
+
+
+def _specificity(media_type: MediaType, offered: str) -> int:
+    if media_type.essence == offered.lower():
+        return 3
+    if media_type.subtype != "*":
+        return 0
+    if media_type.type == "*":
+        return 1
+    return 2 if media_type.type == offered.partition("/")[0] else 0
+
+
+def _syntax(text: str | None) -> str | None:
+    if text is None or text == _ANY_SYNTAX:
+        return text
+    return transfer_syntax_uid(text)
+
+
+def _store_accept(media_type: str, wishes: Sequence[_Wish]) -> str:
+    ranges: list[str] = []
+    asked: set[str | None] = set()
+    for wish in wishes:
+        syntax = wish.transfer_syntax
+        if syntax is None and media_type in {_DICOM, _OCTETS}:
+            # For an image type, none asked means the type's own default syntax, which "*" does not.
+            syntax = _ANY_SYNTAX
+        if syntax in asked:
+            continue
+        asked.add(syntax)
+        ranges.append(_store_range(media_type, syntax, wish.quality if len(wishes) > 1 else 1.0))
+    return ", ".join(ranges)
+
+
+def _store_range(media_type: str, transfer_syntax: str | None, quality: float) -> str:
+    text = f'multipart/related; type="{media_type}"'
+    if transfer_syntax is not None:
+        text += f"; transfer-syntax={transfer_syntax}"
+    return text if quality == 1 else f"{text}; q={quality:g}"
+
+
+def _describe(offer: _Offer) -> str:
+    if offer.framing is Framing.SINGLE_PART:
+        return offer.media_type
+    return f'multipart/related; type="{offer.media_type}"'

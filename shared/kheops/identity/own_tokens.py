@@ -1,0 +1,51 @@
+"""Secrets of our own tokens: made, recognised, and hashed for keeping.
+
+A capability secret has KHEOPS's form, so that clients and links made for KHEOPS go on working: 22 letters and digits,
+131 bits. Only its keyed hash is ever stored; whoever reads the database can neither use it nor try guesses.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+import string
+from typing import Final
+
+__all__ = ["CAPABILITY_LENGTH", "hash_secret", "looks_like_capability", "new_secret"]
+
+CAPABILITY_LENGTH: Final = 22
+"""Characters of 62 kinds: 131 bits, more than the 128 that OWASP ASVS 7.2.3 asks of reference tokens."""
+
+_ALPHABET: Final = string.ascii_letters + string.digits
+_CAPABILITY: Final = re.compile(rf"[A-Za-z0-9]{{{CAPABILITY_LENGTH}}}", re.ASCII)
+_PEPPER_BYTES: Final = 32
+
+
+def new_secret() -> str:
+    """Return a new random capability secret. It is shown once, and never stored or logged."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(CAPABILITY_LENGTH))
+
+
+def looks_like_capability(token: str) -> bool:
+    """Return whether ``token`` has the form of a capability secret; no JWT has it."""
+    return _CAPABILITY.fullmatch(token) is not None
+
+
+def hash_secret(secret: str, pepper: bytes) -> bytes:
+    """Return the keyed hash under which ``secret`` is stored and looked up: HMAC-SHA-256, 32 bytes.
+
+    Parameters
+    ----------
+    secret
+        A token as its bearer sends it.
+    pepper
+        The installation's key (``KHEOPS_TOKEN_PEPPER``), 32 bytes at least. Other peppers give other hashes.
+
+    Raises
+    ------
+    ValueError
+        If the pepper is too short to protect anything.
+    """
+    if len(pepper) < _PEPPER_BYTES:
+        raise ValueError(f"the pepper must have {_PEPPER_BYTES} bytes at least")
+    return hmac.digest(pepper, secret.encode(), hashlib.sha256)

@@ -1,0 +1,147 @@
+"""People: known at the first sight of a valid token, found by reference."""
+
+from collections import OrderedDict
+from functools import partial
+from typing import Final, Protocol
+
+from sqlalchemy import Connection
+
+from kheops.clock import Clock, monotonic
+from kheops.domain.principals import Person
+from kheops.domain.profiles import Profile
+from kheops.domain.uses import Outcome, Use, UseKind, User
+from kheops.errors import InvalidTokenError, UnavailableError
+from kheops.identity.access_tokens import VerifiedToken
+from kheops.observability import get_logger
+from kheops.storage import audit, people
+from kheops.storage.engine import Database
+from kheops.storage.people import UserRecord
+
+__all__ = ["ProfileSource", "Registry"]
+
+_LOG = get_logger(__name__)
+
+_STANDING_SECONDS: Final = 5
+"""How long a person's good standing is believed: a suspended person's tokens end within it."""
+_REMEMBERED: Final = 10_000
+
+
+class ProfileSource(Protocol):
+    """Asks an issuer who the bearer of a token is (OpenID Connect Core 5.3)."""
+
+    async def fetch(self, token: str, verified: VerifiedToken) -> Profile | None:
+        """Return the profile, or ``None`` if the issuer has no userinfo endpoint."""
+
+
+class Registry:
+    """Turns verified tokens into persons.
+
+    Parameters
+    ----------
+    database
+        Where people are.
+    clock
+        The current time.
+    profiles
+        Where name and e-mail come from when a token carries none; ``None`` asks nobody.
+    """
+
+    def __init__(self, database: Database, clock: Clock, profiles: ProfileSource | None) -> None:
+        self._database = database
+        self._clock = clock
+        self._profiles = profiles
+        self._standing: OrderedDict[tuple[str, str], tuple[float, UserRecord]] = OrderedDict()
+
+    async def person(self, token: str, verified: VerifiedToken, *, request_id: str) -> Person:
+        """Return the person of a verified token, creating them at first sight.
+
+        Raises
+        ------
+        InvalidTokenError
+            If the person is suspended.
+        DatabaseUnavailableError
+            If the database does not answer.
+        """
+        record = await self._record(token, verified, request_id)
+        if record.suspended_at is not None:
+            raise InvalidTokenError("suspended")
+        return Person(
+            user=record.user,
+            iss=verified.iss,
+            sub=verified.sub,
+            token_id=verified.token_id,
+            acting_party=verified.acting_party,
+        )
+
+    async def register(self, token: str, verified: VerifiedToken, *, request_id: str) -> UserRecord:
+        """Create or update a person from what the issuer says now (KHEOPS ``POST /register``).
+
+        Raises
+        ------
+        InvalidTokenError
+            If the issuer's userinfo endpoint refuses the token, or the person is suspended.
+        IdentityProviderUnavailableError
+            If the issuer does not answer.
+        """
+        profile = await self._profile(token, verified)
+        record = await self._create(verified, profile, request_id)
+        if record.suspended_at is not None:
+            raise InvalidTokenError("suspended")
+        record = await self._database.run(partial(people.update_profile, user=record.user, profile=profile))
+        self._remember(record)
+        return record
+
+    async def _record(self, token: str, verified: VerifiedToken, request_id: str) -> UserRecord:
+        key = (verified.iss, verified.sub)
+        known = self._standing.get(key)
+        if known is not None and monotonic() - known[0] < _STANDING_SECONDS:
+            return known[1]
+        record = await self._database.run(partial(people.find_by_identity, iss=verified.iss, sub=verified.sub))
+        if record is None:
+            try:
+                profile = await self._profile(token, verified)
+            except (UnavailableError, InvalidTokenError) as error:
+                # The token is good all the same; KHEOPS's /register fills name and e-mail in later.
+                _LOG.warning("people.profile_missing", iss=verified.iss, error=type(error).__name__)
+                profile = _of_token(verified)
+            record = await self._create(verified, profile, request_id)
+        self._remember(record)
+        return record
+
+    async def _profile(self, token: str, verified: VerifiedToken) -> Profile:
+        if self._profiles is not None:
+            profile = await self._profiles.fetch(token, verified)
+            if profile is not None:
+                return profile
+        return _of_token(verified)
+
+    async def _create(self, verified: VerifiedToken, profile: Profile, request_id: str) -> UserRecord:
+        at = self._clock()
+        use = Use(
+            user=User(verified.iss, verified.sub, verified.token_id, verified.acting_party),
+            kind=UseKind.PERSON_CREATED,
+            outcome=Outcome.GRANTED,
+            source_address=None,
+            request_id=request_id,
+        )
+
+        def create(tx: Connection) -> UserRecord:
+            existing = people.find_by_identity(tx, iss=verified.iss, sub=verified.sub)
+            if existing is not None:
+                return existing
+            record = people.create_user(tx, iss=verified.iss, sub=verified.sub, profile=profile, at=at)
+            audit.insert_use(tx, use, at)
+            return record
+
+        return await self._database.run(create)
+
+    def _remember(self, record: UserRecord) -> None:
+        key = (record.iss, record.sub)
+        self._standing[key] = (monotonic(), record)
+        self._standing.move_to_end(key)
+        while len(self._standing) > _REMEMBERED:
+            self._standing.popitem(last=False)
+
+
+def _of_token(verified: VerifiedToken) -> Profile:
+    return Profile(email=verified.email, email_verified=verified.email_verified, name=verified.name)

@@ -1,0 +1,185 @@
+"""Connections to PostgreSQL, and units of work on them.
+
+pg8000 blocks, so a unit of work is a plain function of a connection that runs on a thread of its own pool: one
+thread for each connection, so that a unit of work never waits for a connection while it holds a thread.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pg8000.dbapi
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import InterfaceError as AlchemyInterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from kheops.errors import DatabaseUnavailableError
+from kheops.observability import get_logger
+
+__all__ = ["Database", "check_arithmetic", "connection_arguments", "is_connection_lost", "sqlstate"]
+
+_T = TypeVar("_T")
+_LOG = get_logger(__name__)
+
+_STATEMENT_TIMEOUT_MS = 10_000
+_LOCK_TIMEOUT_MS = 5_000
+_POOL_WAIT_SECONDS = 5
+_QUEUE_LIMIT = 256
+"""Units of work that may wait for a thread; beyond it the answer is 503 at once rather than after a long wait."""
+_TRIES = 4
+_SERIALIZATION_FAILURE = "40001"
+_DEADLOCK = "40P01"
+_RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK})
+_SHUTDOWN_OR_FULL = frozenset({"57P01", "57P02", "57P03", "53300", "53200", "55P03", "57014"})
+"""Server shutting down or starting, too many connections, out of memory, lock or statement time-out."""
+
+
+def connection_arguments(url: str) -> dict[str, Any]:
+    """Return pg8000's arguments for ``postgresql://user:password@host:port/name?unix_sock=/path``."""
+    parts = urlsplit(url)
+    query = parse_qs(parts.query)
+    arguments: dict[str, Any] = {
+        "user": unquote(parts.username or "postgres"),
+        "database": unquote(parts.path.lstrip("/")),
+        "timeout": 10,
+        "application_name": "kheops",
+    }
+    if parts.password:
+        arguments["password"] = unquote(parts.password)
+    if "unix_sock" in query:
+        arguments["unix_sock"] = query["unix_sock"][0]
+    else:
+        arguments["host"] = parts.hostname or "127.0.0.1"
+        arguments["port"] = parts.port or 5432
+    return arguments
+
+
+class Database:
+    """Runs units of work.
+
+    Parameters
+    ----------
+    arguments
+        What `connection_arguments` returned.
+    size
+        Connections, and threads, of this process for units of work.
+    """
+
+    def __init__(self, arguments: dict[str, Any], *, size: int) -> None:
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="database")
+        self._waiting = 0
+        self._size = size
+        self._engine: Engine = create_engine(
+            "postgresql+pg8000://",
+            creator=functools.partial(_connect, arguments),
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=_POOL_WAIT_SECONDS,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+        )
+
+    async def run(self, work: Callable[[Connection], _T]) -> _T:
+        """Run ``work`` in one transaction and return its result.
+
+        It is committed when ``work`` returns and rolled back when it raises. ``work`` is run again, at most three
+        times, after a deadlock or serialization failure: it must have no effect outside the database.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            If the database cannot be reached, has no connection left, or too many units of work wait already.
+        """
+        if self._waiting >= _QUEUE_LIMIT:
+            raise DatabaseUnavailableError("Too many requests wait for the database.")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+        finally:
+            self._waiting -= 1
+
+    def run_blocking(self, work: Callable[[Connection], _T]) -> _T:
+        """Do as `run` does, on the calling thread; for the command line and tests."""
+        return self._run(work)
+
+    def connect(self) -> Connection:
+        """Return a bare connection for work that manages its own transactions, such as migrations."""
+        return self._engine.connect()
+
+    async def aclose(self) -> None:
+        """Wait for running units of work, then close all connections."""
+        await asyncio.to_thread(self._threads.shutdown, wait=True)
+        self._engine.dispose()
+
+    def close(self) -> None:
+        """Do as `aclose` does, blocking."""
+        self._threads.shutdown(wait=True)
+        self._engine.dispose()
+
+    def _run(self, work: Callable[[Connection], _T]) -> _T:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with self._engine.begin() as connection:
+                    return work(connection)
+            except PoolTimeoutError:
+                raise DatabaseUnavailableError from None
+            except DBAPIError as error:
+                state = sqlstate(error)
+                if state in _RETRIED and attempt < _TRIES:
+                    continue
+                if state in _SHUTDOWN_OR_FULL or is_connection_lost(error):
+                    _LOG.warning("database.unavailable", sqlstate=state, error=type(error.orig).__name__)
+                    raise DatabaseUnavailableError from None
+                raise
+            except OSError as error:
+                _LOG.warning("database.unreachable", error=type(error).__name__)
+                raise DatabaseUnavailableError from None
+        raise DatabaseUnavailableError
+
+
+def check_arithmetic(connection: Connection, *, per_instance: int, instances: int) -> str | None:
+    """Return a plain fault if a roll-over of all instances could use up the server's connections.
+
+    Two revisions run side by side during an upgrade: instances x connections x 2 must stay below
+    ``max_connections`` less the reserved ones.
+    """
+    limit = connection.execute(
+        text("SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int")
+    ).scalar_one()
+    needed = per_instance * instances * 2
+    if needed < limit:
+        return None
+    return (
+        f"KHEOPS_MAX_INSTANCES ({instances}) x connections of each ({per_instance}) x 2 is {needed}, and PostgreSQL "
+        f"takes {limit}: lower KHEOPS_MAX_INSTANCES, KHEOPS_DATABASE_POOL or KHEOPS_LOOKUP_THREADS, or raise "
+        "max_connections."
+    )
+
+
+def sqlstate(error: DBAPIError) -> str | None:
+    """Return the five-character SQLSTATE of a driver error, if it carries one (PostgreSQL appendix A)."""
+    arguments = getattr(error.orig, "args", ())
+    if arguments and isinstance(arguments[0], dict):
+        state = arguments[0].get("C")
+        return state if isinstance(state, str) else None
+    return None
+
+
+def is_connection_lost(error: DBAPIError) -> bool:
+    """Return whether the error means that the connection is gone, rather than that a statement was wrong."""
+    return error.connection_invalidated or isinstance(error, OperationalError | AlchemyInterfaceError)
+
+
+def _connect(arguments: dict[str, Any]) -> pg8000.dbapi.Connection:
+    connection = pg8000.dbapi.connect(**arguments)
+    cursor = connection.cursor()
+    cursor.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+    cursor.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}")
+    cursor.execute("SET idle_in_transaction_session_timeout = 60000")
+    cursor.execute("SET timezone = 'UTC'")
+    connection.commit()
+    return connection

@@ -1,0 +1,1 @@
+"""Alembic's scripts: numbered plain SQL, forward only, expand then contract."""

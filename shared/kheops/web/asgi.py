@@ -1,0 +1,229 @@
+"""Between functions-framework and the handlers.
+
+`answer` is what each ``entry`` function awaits: it opens the process, identifies the caller, finds the handler, and
+turns errors into answers. `application` is our ASGI wrapper around the framework's app: it owns the lifespan and
+does first what the framework would do differently (see ``docs/request-to-decision.md``).
+"""
+
+import ipaddress
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Final
+
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kheops.errors import (
+    InvalidTokenError,
+    KheopsError,
+    MissingCredentialsError,
+    RouteNotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from kheops.factory import Process, enter_lifespan, leave_lifespan, open_process
+from kheops.observability import get_logger
+from kheops.web.call import AsgiResponse, Call
+from kheops.web.credentials import authorization_token
+from kheops.web.cut import CutError
+from kheops.web.errors import problem
+from kheops.web.headers import api_headers, is_preflight, preflight_headers
+
+__all__ = ["Application", "Dispatch", "answer", "application", "authenticate"]
+
+_LOG = get_logger(__name__)
+
+_LINK: Final = re.compile(r"/api/link/([A-Za-z0-9.+=_-]{1,4096})(/.*)?")
+_FRAMEWORK_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"})
+_FRAMEWORK_KEEPS: Final = frozenset({"/robots.txt", "/favicon.ico"})
+
+Dispatch = Callable[[Call], Awaitable[AsgiResponse]]
+"""Finds and runs the handler of a call; raises `RouteNotFoundError` for paths that are not its own."""
+
+
+async def answer(dispatch: Dispatch, request: Request) -> Response:
+    """Return the answer to a request to one of our services, whatever happens; never raises.
+
+    Parameters
+    ----------
+    dispatch
+        The service's own handlers.
+    request
+        The request.
+    """
+    request_id = secrets.token_hex(8)
+    try:
+        process = await open_process()
+    except KheopsError as error:
+        _LOG.error("process.not_opened", request_id=request_id, error=type(error).__name__)
+        return _Finished(problem(UnavailableError(), realm=""), [], request_id)  # type: ignore[return-value]
+    headers = api_headers(request.headers, process.settings.allowed_origins)
+    if is_preflight(request.method, request.headers):
+        preflight = Response(status_code=204)
+        allow = preflight_headers(request.headers, process.settings.allowed_origins)
+        return _Finished(preflight, allow, request_id)  # type: ignore[return-value]
+    response = await _respond(dispatch, request, process, request_id)
+    return _Finished(response, headers, request_id)  # type: ignore[return-value] - the framework passes it on as it is
+
+
+async def _respond(dispatch: Dispatch, request: Request, process: Process, request_id: str) -> AsgiResponse:
+    realm = process.settings.public_url
+    try:
+        call = await _call(request, process, request_id)
+        return await dispatch(call)
+    except KheopsError as error:
+        if isinstance(error, UnauthenticatedError):
+            reason = error.reason if isinstance(error, InvalidTokenError) else error.code
+            _LOG.info("request.unauthenticated", request_id=request_id, granted=False, reason=reason)
+        return problem(error, realm=realm)
+    except Exception:  # noqa: BLE001 - whatever it is, the caller gets fixed words and the log gets the frames
+        _LOG.exception("request.failed", request_id=request_id)
+        return problem(KheopsError(), realm=realm)
+
+
+async def _call(request: Request, process: Process, request_id: str) -> Call:
+    path = _raw_path(request.scope)
+    link_token = None
+    below = path
+    link = _LINK.fullmatch(path)
+    if link is not None:
+        link_token, below = link[1], link[2] or "/"
+    elif path.startswith("/api/"):
+        below = path.removeprefix("/api")
+        if below.startswith("/link/"):
+            raise RouteNotFoundError
+    return Call(
+        request=request,
+        process=process,
+        request_id=request_id,
+        source_address=_source_address(request, process.settings.forwarded_hops),
+        path=below,
+        link_token=link_token,
+    )
+
+
+async def authenticate(call: Call) -> None:
+    """Set the caller of ``call`` from its link token or ``Authorization`` header.
+
+    Raises
+    ------
+    MissingCredentialsError
+        If there is neither.
+    InvalidTokenError
+        If there is one and it is not good.
+    UnavailableError
+        If that cannot be found out now.
+    """
+    token = call.link_token if call.link_token is not None else authorization_token(call.request)
+    if token is None:
+        raise MissingCredentialsError
+    call.caller = await call.process.authenticator.identify(token, request_id=call.request_id)
+
+
+class _Finished:
+    """An answer with the headers that every answer carries, without a body where the method was HEAD."""
+
+    def __init__(self, inner: AsgiResponse, headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+        self._inner = inner
+        self._headers = [*headers, (b"x-request-id", request_id.encode())]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = scope["method"] == "HEAD"
+        ended = False
+
+        async def finish(message: Message) -> None:
+            nonlocal ended
+            if message["type"] == "http.response.start":
+                present = {name for name, _ in message["headers"]}
+                added = [pair for pair in self._headers if pair[0] not in present]
+                message["headers"] = [*message["headers"], *added]
+            elif head and message["type"] == "http.response.body":
+                if ended:
+                    return
+                ended = True
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+            await send(message)
+
+        await self._inner(scope, receive, finish)
+
+
+class Application:
+    """An ASGI application around functions-framework's app for one ``entry``.
+
+    It owns the lifespan (the framework runs none), and answers before the framework does what the framework keeps to
+    itself: ``/robots.txt`` and ``/favicon.ico``, and methods that it does not know.
+    """
+
+    def __init__(self, framework: ASGIApp, dispatch: Dispatch) -> None:
+        self._framework = framework
+        self._dispatch = dispatch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI connection."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        try:
+            if scope["method"] not in _FRAMEWORK_METHODS or scope["path"] in _FRAMEWORK_KEEPS:
+                response = await answer(self._dispatch, Request(scope, receive))
+                await response(scope, receive, send)
+            else:
+                await self._framework(scope, receive, send)
+        except CutError:
+            return
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        enter_lifespan()
+        try:
+            await open_process()
+        except KheopsError as error:
+            await leave_lifespan()
+            await send({"type": "lifespan.startup.failed", "message": str(error) or type(error).__name__})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await leave_lifespan()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def application(dispatch: Dispatch, module: ModuleType) -> Application:
+    """Return the ASGI application of a ``main.py``.
+
+    Parameters
+    ----------
+    dispatch
+        The service's handlers.
+    module
+        The module itself, already loaded; the framework would load it a second time by its path otherwise.
+    """
+    framework = functions_framework.aio.create_asgi_app_from_module("entry", module.__file__, None, module, None)
+    return Application(framework, dispatch)
+
+
+def _raw_path(scope: Scope) -> str:
+    raw = scope.get("raw_path") or scope["path"].encode()
+    try:
+        text: str = raw.decode("ascii")
+    except UnicodeDecodeError:
+        raise RouteNotFoundError from None
+    return text.partition("?")[0]
+
+
+def _source_address(request: Request, hops: int) -> str | None:
+    """Return the caller's address: the peer's, or what the trusted hops before us say it was."""
+    peer = request.client.host if request.client is not None else None
+    if hops == 0:
+        return peer
+    forwarded = [part.strip() for part in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
+    entry = forwarded[-hops] if len(forwarded) >= hops else ""
+    try:
+        return str(ipaddress.ip_address(entry))
+    except ValueError:
+        return peer
