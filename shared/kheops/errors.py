@@ -23,6 +23,7 @@
     ├── UnsupportedMediaTypeError
     ├── PayloadTooLargeError
     ├── ConflictError
+    ├── TooManyRequestsError          slow down
     ├── ClientGoneError               the client left before its body was complete
     └── UnavailableError              try again later
         ├── ArchiveUnavailableError
@@ -60,6 +61,7 @@ __all__ = [
     "NotFoundError",
     "PayloadTooLargeError",
     "RouteNotFoundError",
+    "TooManyRequestsError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedMediaTypeError",
@@ -241,6 +243,17 @@ class ConflictError(KheopsError):
 
     code = "conflict"
     message = "Conflict"
+
+
+class TooManyRequestsError(KheopsError):
+    """The caller must slow down; ``retry_after`` seconds is a fair wait."""
+
+    code = "too-many-requests"
+    message = "Too Many Requests"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class ClientGoneError(KheopsError):

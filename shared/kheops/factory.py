@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what only some services use is imported when they first use
     from kheops.services.authentication import Authenticator
     from kheops.services.capabilities import Capabilities
     from kheops.services.people import Registry
+    from kheops.services.reconcile import Reconciler
     from kheops.services.retrieve import Retrieval
     from kheops.services.search import Search
     from kheops.services.sharing import Sharing
@@ -173,6 +174,13 @@ class Process:
             lease_seconds=self.settings.lease_seconds,
             held_bytes=self.settings.held_bytes,
         )
+
+    @cached_property
+    def reconciler(self) -> "Reconciler":
+        """Settles what crashes left."""
+        from kheops.services.reconcile import Reconciler
+
+        return Reconciler(self.database, self.archive, self.clock)
 
     @cached_property
     def albums(self) -> "Albums":

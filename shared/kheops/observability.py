@@ -69,7 +69,7 @@ class Logger:
 
     def exception(self, event: str, **fields: object) -> None:
         """Log a fault with the caught exception's class and frames, but not its text."""
-        self._logger.error(event, extra=fields, exc_info=True)
+        self._logger.error(event, extra=fields, exc_info=sys.exc_info())
 
 
 def get_logger(name: str) -> Logger:

@@ -30,14 +30,18 @@ from typing_extensions import override
 
 Mode = Literal["up", "down", "error", "drip", "giant", "compressed", "redirect", "not-json"]
 
-_CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+_CURVES: Mapping[str, ec.EllipticCurve] = {
+    "ES256": ec.SECP256R1(),
+    "ES384": ec.SECP384R1(),
+    "ES512": ec.SECP521R1(),
+}
 
 
 @cache
 def _private_key(algorithm: str, number: int, bits: int) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
     del number
     if algorithm in _CURVES:
-        return ec.generate_private_key(_CURVES[algorithm]())
+        return ec.generate_private_key(_CURVES[algorithm])
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
@@ -76,7 +80,7 @@ class SigningKey:
     def sign(self, claims: Mapping[str, object], **header: object) -> str:
         """Return a compact JWS of exactly these claims."""
         headers = {**({} if self.kid is None else {"kid": self.kid}), **header}
-        return cast("str", jwt.encode(dict(claims), self.private, algorithm=self.algorithm, headers=headers))
+        return jwt.encode(dict(claims), self.private, algorithm=self.algorithm, headers=headers)
 
 
 def unsigned(header: Mapping[str, object], claims: object, signature: bytes = b"") -> str:
@@ -181,18 +185,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Set-Cookie", "session=of-somebody; Path=/")
         self.end_headers()
-        if fake.mode == "drip":
-            self._drip(body)
-        else:
-            self.wfile.write(body)
-
-    def _drip(self, body: bytes) -> None:
+        size = 1 if fake.mode == "drip" else len(body)
         try:
-            for position in range(len(body)):
-                self.wfile.write(body[position : position + 1])
-                self.wfile.flush()
-                time.sleep(0.05)
+            for position in range(0, len(body), size):
+                self.wfile.write(body[position : position + size])
+                time.sleep(0.05 if fake.mode == "drip" else 0)
         except OSError:
+            # The client had enough, as some tests want it to.
             return
 
     @override
@@ -218,7 +217,7 @@ def running(*keys: SigningKey) -> Iterator[FakeIssuer]:
         "authorization_response_iss_parameter_supported": True,
     }
     fake.publish(*keys)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield fake

@@ -42,12 +42,18 @@ __all__ = [
     "act_on_album",
     "admit",
     "admit_instance",
+    "manage_capabilities",
     "manage_own_account",
     "read_instance",
     "read_scope",
     "read_series",
+    "remove_from_inbox",
+    "revoke_capability",
+    "see_capability",
+    "send_scope",
     "send_series",
     "store_into",
+    "take_back",
 ]
 
 
@@ -279,6 +285,55 @@ def send_series(principal: Principal, facts: SeriesFacts | None) -> SendableSeri
     return Denied(Reason.NO_GRANT)
 
 
+def send_scope(principal: Principal, source: Source) -> ReadScope | Denied:
+    """Return the scope in which ``principal`` may look for series to pass on; `send_series` then decides each.
+
+    Refused for what the token lacks before anything is looked up, so that a refusal tells nothing of a UID.
+
+    Parameters
+    ----------
+    principal
+        Who passes on.
+    source
+        Where the series are to come from. An album in it must have been permitted by `act_on_album` with
+        ``SEND_SERIES`` before.
+    """
+    match principal:
+        case Person():
+            return read_scope(principal, source)
+        case UserCapability() | AlbumCapability():
+            if principal.permissions.read and not principal.permissions.appropriate:
+                return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
+            return read_scope(principal, source)
+        case _:
+            assert_never(principal)
+
+
+def take_back(
+    principal: Principal, target: StoreTarget, ref: SeriesRef, record: SeriesOnRecord
+) -> SendableSeries | Denied:
+    """Decide whether ``principal`` may take an orphan back into ``target``.
+
+    A person's upload goes back to that person, wherever they may add; an album's upload goes back to that album,
+    by whoever may add to it. Nobody else learns that it is there.
+    """
+    if record.state is not SeriesState.ORPHAN or record.study_instance_uid != ref.study_instance_uid:
+        return Denied(Reason.NO_GRANT)
+    if record.origin is not None and (record.origin == target.origin or _is_origin(principal, record, None)):
+        return SendableSeries(ref)
+    return Denied(Reason.NO_GRANT)
+
+
+def remove_from_inbox(principal: Principal) -> UserPk | Denied:
+    """Decide whether ``principal`` may take series out of their person's inbox.
+
+    A token must read as well as write, as KHEOPS asks of albums: the answer tells whether the series was there.
+    """
+    if not _token_reads(principal):
+        return Denied(Reason.TOKEN_LACKS_READ)
+    return manage_own_account(principal, writes=True)
+
+
 # Albums ----------------------------------------------------------------------------------------------------------
 
 _EVERY_MEMBER = frozenset(
@@ -347,6 +402,9 @@ def _user_capability_on_album(
             return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
     elif not principal.permissions.write:
         return Denied(Reason.TOKEN_LACKS_WRITE)
+    elif action is AlbumAction.DELETE_SERIES and not principal.permissions.read:
+        # As for tokens of album scope: the answer tells whether the series was there.
+        return Denied(Reason.TOKEN_LACKS_READ)
     if role.is_admin or _member_may(action, role):
         return PermittedAlbum(role.album)
     return Denied(Reason.ALBUM_ROLE)
@@ -391,6 +449,53 @@ def manage_own_account(principal: Principal, *, writes: bool) -> UserPk | Denied
             return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
+
+
+# Capability tokens -----------------------------------------------------------------------------------------------
+
+
+def manage_capabilities(principal: Principal) -> UserPk | Denied:
+    """Decide whether ``principal`` may create, list and revoke capability tokens at all: only people may, no token.
+
+    What concerns an album is `act_on_album`'s to decide as well, with ``MANAGE_CAPABILITIES``.
+    """
+    match principal:
+        case Person():
+            return principal.user
+        case UserCapability() | AlbumCapability():
+            return Denied(Reason.TOKEN_KIND)
+        case _:
+            assert_never(principal)
+
+
+def see_capability(principal: Principal, owner: UserPk, role: AlbumRole | None) -> UserPk | Denied:
+    """Decide whether ``principal`` may see a capability token (never its secret).
+
+    Parameters
+    ----------
+    principal
+        Who asks.
+    owner
+        Whose token it is.
+    role
+        The caller's role in the token's album; ``None`` where it has none or the caller has no role there.
+    """
+    match manage_own_account(principal, writes=False):
+        case Denied() as denied:
+            return denied
+        case user:
+            if user == owner or not isinstance(act_on_album(principal, AlbumAction.MANAGE_CAPABILITIES, role), Denied):
+                return user
+            return Denied(Reason.NO_GRANT)
+
+
+def revoke_capability(principal: Principal, owner: UserPk, role: AlbumRole | None) -> UserPk | Denied:
+    """Decide whether ``principal`` may revoke a capability token: its owner, and administrators of its album."""
+    match manage_capabilities(principal):
+        case Denied() as denied:
+            return denied
+        case _:
+            return see_capability(principal, owner, role)
 
 
 # Storing ---------------------------------------------------------------------------------------------------------

@@ -75,6 +75,8 @@ class Authenticator:
         if looks_like_capability(token):
             return await self._capability(token)
         verified = await self._verifier.verify(token)
+        if verified is None:
+            raise InvalidTokenError("not-of-a-trusted-issuer")
         return await self._registry.person(token, verified, request_id=request_id)
 
     async def _capability(self, token: str) -> Principal:

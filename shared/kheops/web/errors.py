@@ -27,6 +27,7 @@ STATUSES: Final[Mapping[type[errors.KheopsError], int]] = {
     errors.ConflictError: 409,
     errors.PayloadTooLargeError: 413,
     errors.UnsupportedMediaTypeError: 415,
+    errors.TooManyRequestsError: 429,
     errors.ClientGoneError: 400,
     errors.ArchiveProtocolError: 502,
     errors.UnavailableError: 503,
@@ -61,7 +62,7 @@ def problem(error: errors.KheopsError, *, realm: str) -> Response:
                 response.headers.append("WWW-Authenticate", challenge)
         case errors.MethodNotAllowedError():
             response.headers["Allow"] = ", ".join(sorted(error.allowed))
-        case errors.UnavailableError():
+        case errors.UnavailableError() | errors.TooManyRequestsError():
             response.headers["Retry-After"] = str(error.retry_after)
         case _:
             pass

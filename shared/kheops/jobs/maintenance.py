@@ -1,0 +1,32 @@
+"""Work that has to be done again and again, wherever it is scheduled from."""
+
+import asyncio
+from typing import Final
+
+from kheops.errors import KheopsError
+from kheops.factory import Process
+from kheops.observability import get_logger
+
+__all__ = ["maintain", "maintain_forever"]
+
+_LOG = get_logger(__name__)
+
+_INTERVAL_SECONDS: Final = 60
+
+
+async def maintain(process: Process) -> None:
+    """Settle reservations whose lease has run out, and seal the audit trail, once."""
+    await process.reconciler.run()
+    await process.reconciler.seal_audit()
+
+
+async def maintain_forever(process: Process) -> None:
+    """Do as `maintain` each minute; for installations without a scheduler, such as the local stack."""
+    while True:
+        try:
+            await maintain(process)
+        except KheopsError as error:
+            _LOG.warning("maintenance.failed", error=type(error).__name__)
+        except Exception:  # noqa: BLE001 - the next minute tries again; the log says what it was
+            _LOG.exception("maintenance.failed")
+        await asyncio.sleep(_INTERVAL_SECONDS)

@@ -1,0 +1,174 @@
+"""Whether a part of an upload may go on, and its reservation (design: storing, storing again, who may add)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from sqlalchemy import Connection
+
+from kheops.dicomweb.part10 import Head
+from kheops.domain import policy
+from kheops.domain.policy import Admission, AdmittedInstance, Denied, Source, StoreTarget
+from kheops.domain.principals import AlbumCapability, Principal, UserCapability
+from kheops.domain.resources import InstanceRef, OriginAlbum, StoreFacts
+from kheops.storage import reservations, roles
+from kheops.storage.reservations import InstanceRecord, Reservation, SeriesRecord
+
+__all__ = ["Digest", "OnRecord", "Refused", "Reserved", "Unsettled", "Upload", "Verdict", "admit"]
+
+Digest = tuple[int, bytes, int]
+"""Size in bytes, SHA-256 and CRC-32 of a received file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One STOW request: who stores, and for where."""
+
+    upload_id: str
+    principal: Principal
+    target: StoreTarget
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """The instance may be sent to the store; its row is reserved for this upload."""
+
+    instance: AdmittedInstance
+
+
+@dataclass(frozen=True, slots=True)
+class OnRecord:
+    """The instance is confirmed already: compare the bytes, and never send them."""
+
+    record: InstanceRecord
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Answered 0x0124 and no more."""
+
+    reason: policy.Reason
+
+
+class Unsettled(Enum):
+    """What must be found out before the decision can be made."""
+
+    SERIES_IN_STORE = auto()
+    """Ask the store whether it holds the series; it is not on record."""
+    LEFT_BY_ANOTHER = auto()
+    """An upload that has ended left the instance reserved: resolve that first."""
+    BUSY = auto()
+    """Another upload is sending this very instance now."""
+    ELSEWHERE = auto()
+    """The UID is on record in another series of the caller's: 0x0111."""
+
+
+Verdict = Reserved | OnRecord | Refused | Unsettled
+
+
+def admit(
+    tx: Connection,
+    upload: Upload,
+    head: Head,
+    digest: Digest | None,
+    *,
+    store_is_empty: bool,
+    at: datetime,
+    lease: timedelta,
+) -> Verdict:
+    """Decide about one instance, and reserve it where it may be sent.
+
+    Parameters
+    ----------
+    tx
+        A transaction of its own.
+    upload
+        The request.
+    head
+        What was parsed from the bytes.
+    digest
+        Of the bytes, where they are all there already.
+    store_is_empty
+        Whether the store was asked and holds no instance of the series.
+    at, lease
+        The current time, and how long a reservation lives.
+    """
+    ref = InstanceRef(head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid)
+    series = reservations.lock_series(tx, ref.series_instance_uid)
+    if series is None:
+        reservations.lock_study(tx, ref.study_instance_uid)
+        series = reservations.lock_series(tx, ref.series_instance_uid)
+    admission = policy.admit(upload.principal, upload.target, ref.series, _facts(tx, upload, ref, series))
+    if isinstance(admission, Denied):
+        return Refused(admission.reason)
+    instance = policy.admit_instance(admission, ref)
+    assert not isinstance(instance, Denied)
+    existing = reservations.find_instance(tx, ref.sop_instance_uid)
+    if existing is not None:
+        return _met(tx, upload, ref, existing, admission, at)
+    reservation = Reservation(
+        upload_id=upload.upload_id,
+        target=upload.target,
+        uploader=upload.principal.user,
+        capability=_capability(upload.principal),
+        lease_until=at + lease,
+        at=at,
+    )
+    if series is None:
+        if not store_is_empty:
+            return Unsettled.SERIES_IN_STORE
+        pk = reservations.reserve_series(tx, ref.series, {**head.patient_study, **head.series}, reservation)
+        if pk is None:
+            # Under the study's lock only another study's upload can have taken the UID.
+            return Refused(policy.Reason.SERIES_ELSEWHERE)
+    else:
+        pk = series.pk
+    if not reservations.reserve_instance(tx, pk, instance, head.instance, digest, reservation):
+        return Unsettled.BUSY
+    return Reserved(instance)
+
+
+def _met(  # noqa: PLR0917 - each is of a different type
+    tx: Connection, upload: Upload, ref: InstanceRef, existing: InstanceRecord, admission: Admission, at: datetime
+) -> Verdict:
+    """Decide about an instance whose UID is on record."""
+    if existing.ref.series != ref.series:
+        other = reservations.lock_series(tx, existing.ref.series_instance_uid)
+        facts = _facts(tx, upload, existing.ref, other)
+        elsewhere = policy.admit(upload.principal, upload.target, existing.ref.series, facts)
+        if isinstance(elsewhere, Denied):
+            return Refused(policy.Reason.SERIES_ELSEWHERE)
+        return Unsettled.ELSEWHERE
+    if existing.is_confirmed:
+        return OnRecord(existing, admission)
+    if existing.lease_until is not None and existing.lease_until <= at:
+        return Unsettled.LEFT_BY_ANOTHER
+    return Unsettled.BUSY
+
+
+def _facts(tx: Connection, upload: Upload, ref: InstanceRef, series: SeriesRecord | None) -> StoreFacts:
+    principal = upload.principal
+    origin = None if series is None else series.record.origin
+    origin_role = roles.role_in(tx, principal.user, origin.album) if isinstance(origin, OriginAlbum) else None
+    on_record = study_open = False
+    if series is None:
+        on_record = reservations.study_on_record(tx, ref.study_instance_uid)
+        if on_record:
+            scope = policy.read_scope(principal, Source())
+            study_open = reservations.study_is_open(
+                tx,
+                ref.study_instance_uid,
+                target=upload.target,
+                scope=None if isinstance(scope, Denied) else scope,
+            )
+    return StoreFacts(
+        series=None if series is None else series.record,
+        study_on_record=on_record,
+        study_open=study_open,
+        origin_role=origin_role,
+    )
+
+
+def _capability(principal: Principal) -> str | None:
+    return principal.capability if isinstance(principal, UserCapability | AlbumCapability) else None

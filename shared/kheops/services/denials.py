@@ -1,0 +1,40 @@
+"""From a refusal of the policy to the error that the caller gets."""
+
+from typing import Final, NoReturn
+
+from kheops.domain.policy import Denied, Reason
+from kheops.errors import AlbumNotFoundError, ForbiddenError, NotFoundError
+
+__all__ = ["refuse"]
+
+_WORDS: Final = {
+    Reason.TOKEN_LACKS_READ: "This token may not read.",
+    Reason.TOKEN_LACKS_WRITE: "This token may not write.",
+    Reason.TOKEN_LACKS_APPROPRIATE: "This token may not pass series on.",
+    Reason.TOKEN_KIND: "You don't have the permission to do this with this type of token.",
+    Reason.ALBUM_ROLE: "You don't have the permission to do this on this album.",
+}
+
+
+def refuse(denied: Denied, *, album: bool = False) -> NoReturn:
+    """Raise what the caller may know of a refusal.
+
+    Parameters
+    ----------
+    denied
+        The policy's refusal.
+    album
+        Whether it was an album that was refused; then hidden and absent are `AlbumNotFoundError`.
+
+    Raises
+    ------
+    ForbiddenError
+        If the reason is visible from the token or the album role alone.
+    NotFoundError
+        Otherwise: hidden and absent look the same.
+    """
+    if denied.reason.visible_to_caller:
+        raise ForbiddenError(_WORDS[denied.reason])
+    if album:
+        raise AlbumNotFoundError
+    raise NotFoundError

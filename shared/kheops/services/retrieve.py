@@ -1,0 +1,218 @@
+"""WADO-RS: what the caller may read, from the store.
+
+Each way in is the same: scope, facts, decision, record, and only then the store. What the policy has not made into a
+`ReadableSeries` or `ReadableInstance` cannot be asked for.
+"""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+from typing import Final
+
+from kheops.archive.port import Archive, ArchiveAbsentError, ArchiveStream
+from kheops.dicomweb.media_types import Choice, Framing
+from kheops.domain.policy import Denied, ReadableInstance, ReadScope, read_instance, read_series
+from kheops.domain.resources import InstanceRef, SeriesFacts, SeriesRef
+from kheops.errors import NotFoundError
+from kheops.ids import StudyInstanceUID
+from kheops.services.audit import AuditTrail
+from kheops.services.denials import refuse
+from kheops.services.joined_metadata import MetadataAnswer, join_metadata
+from kheops.services.joined_parts import join, one
+from kheops.services.reading import Asked, scope_of
+from kheops.services.series_instances import GrantedSeries, SeriesInstances, mark_dirty
+from kheops.services.store_answers import Renamed, object_type
+from kheops.storage import catalog_contents
+from kheops.storage.engine import Database
+from kheops.storage.lookup import HotLookup
+
+__all__ = ["Retrieval"]
+
+_MULTIPART: Final = re.compile(r'multipart/related; type="([^"]+)"')
+
+
+class Retrieval:
+    """Retrieves from the store what the policy permits.
+
+    Every method that opens something raises, besides what it names itself: `ForbiddenError` if the token or the role
+    in the album asked for does not include reading; `AlbumNotFoundError` if that album is hidden or absent;
+    `NotFoundError` if the object is; `NotAcceptableError` if the store cannot give it as asked; `UnavailableError`
+    if the store or the database does not answer; `ArchiveProtocolError` if the store answered nonsense. The use is
+    recorded before anything of the object is given out.
+
+    Parameters
+    ----------
+    database
+        Where roles and the catalog are.
+    lookup
+        Finds a series or an instance fast.
+    archive
+        The store.
+    audit
+        Takes the record of each use.
+    """
+
+    def __init__(self, *, database: Database, lookup: HotLookup, archive: Archive, audit: AuditTrail) -> None:
+        self._database = database
+        self._lookup = lookup
+        self._archive = archive
+        self._audit = audit
+        self._instances = SeriesInstances(database, archive)
+
+    # Instances -------------------------------------------------------------------------------------------------
+
+    async def study(self, asked: Asked, study: StudyInstanceUID, choice: Choice) -> ArchiveStream:
+        """Open the confirmed instances of all series of a study that the caller sees, as one multipart body."""
+        series = await self._granted_study(asked, study)
+        return await self._joined(asked, series, choice)
+
+    async def series(self, asked: Asked, ref: SeriesRef, choice: Choice) -> ArchiveStream:
+        """Open the confirmed instances of a series as one multipart body."""
+        series = await self._granted_series(asked, ref)
+        return await self._joined(asked, [series], choice)
+
+    async def instance(self, asked: Asked, ref: InstanceRef, choice: Choice) -> ArchiveStream:
+        """Open one instance."""
+        instance = await self._granted_instance(asked, ref)
+        if choice.framing is Framing.SINGLE_PART:
+            return _renamed(await self._archive.open_instance(instance, accept=_single(choice)), choice)
+        opening = partial(self._archive.open_instance, instance, accept=choice.store_accept)
+        return await join(one(opening), media_type=choice.media_type)
+
+    async def frames(self, asked: Asked, ref: InstanceRef, frames: Sequence[int], choice: Choice) -> ArchiveStream:
+        """Open frames of one instance, in the order given; one that does not exist is `NotFoundError`."""
+        instance = await self._granted_instance(asked, ref)
+        if choice.framing is Framing.SINGLE_PART:
+            return _renamed(await self._archive.open_frames(instance, frames, accept=_single(choice)), choice)
+        opening = partial(self._archive.open_frames, instance, frames, accept=choice.store_accept)
+        return await join(one(opening), media_type=choice.media_type)
+
+    async def bulkdata(
+        self, asked: Asked, ref: InstanceRef, path: str, choice: Choice, *, byte_range: str | None
+    ) -> ArchiveStream:
+        """Open one bulk data value.
+
+        Parameters
+        ----------
+        asked
+            Who asks.
+        ref
+            The instance.
+        path
+            What stands behind ``/bulkdata/``, as the metadata gave it out.
+        choice
+            How the answer is framed.
+        byte_range
+            A valid ``Range`` of one part, or ``None``. It counts for a single body only, and the store may ignore
+            it.
+        """
+        instance = await self._granted_instance(asked, ref)
+        if choice.framing is Framing.SINGLE_PART:
+            stream = await self._archive.open_bulkdata(instance, path, accept=_single(choice), byte_range=byte_range)
+            return _renamed(stream, choice)
+        opening = partial(self._archive.open_bulkdata, instance, path, accept=choice.store_accept, byte_range=None)
+        return await join(one(opening), media_type=choice.media_type)
+
+    # Metadata --------------------------------------------------------------------------------------------------
+
+    async def study_metadata(self, asked: Asked, study: StudyInstanceUID, *, api_root: str) -> ArchiveStream:
+        """Open the metadata of a study's visible series as one JSON array; links in it start with ``api_root``."""
+        series = await self._granted_study(asked, study)
+        return await join_metadata(self._metadata_of(series), archive=self._archive, api_root=api_root)
+
+    async def series_metadata(self, asked: Asked, ref: SeriesRef, *, api_root: str) -> ArchiveStream:
+        """Open the metadata of a series as a JSON array; links in it start with ``api_root``."""
+        series = await self._granted_series(asked, ref)
+        return await join_metadata(self._metadata_of([series]), archive=self._archive, api_root=api_root)
+
+    async def instance_metadata(self, asked: Asked, ref: InstanceRef, *, api_root: str) -> ArchiveStream:
+        """Open the metadata of an instance as a JSON array of one; links in it start with ``api_root``."""
+        instance = await self._granted_instance(asked, ref)
+
+        async def answers() -> AsyncGenerator[MetadataAnswer, None]:
+            stream = await self._archive.open_instance_metadata(instance)
+            yield MetadataAnswer(stream, instance.series, frozenset({instance.sop_instance_uid}))
+
+        return await join_metadata(answers(), archive=self._archive, api_root=api_root)
+
+    # Deciding --------------------------------------------------------------------------------------------------
+
+    async def _granted_study(self, asked: Asked, study: StudyInstanceUID) -> list[GrantedSeries]:
+        scope = await scope_of(self._database, asked)
+        found = await self._database.run(partial(catalog_contents.series_of_study, scope=scope, study=study))
+        granted = [series for facts in found if (series := _granted(asked, facts)) is not None]
+        if not granted:
+            raise NotFoundError
+        uids = tuple(series.ref.series_instance_uid for series in granted)
+        await self._audit.record(asked.use_of(studies=(study,), series=uids))
+        return granted
+
+    async def _granted_series(self, asked: Asked, ref: SeriesRef) -> GrantedSeries:
+        scope = await scope_of(self._database, asked)
+        granted = _granted(asked, await self._lookup.series(scope, ref))
+        if granted is None:
+            raise NotFoundError
+        use = asked.use_of(studies=(ref.study_instance_uid,), series=(ref.series_instance_uid,))
+        await self._audit.record(use)
+        return granted
+
+    async def _granted_instance(self, asked: Asked, ref: InstanceRef) -> ReadableInstance:
+        scope: ReadScope = await scope_of(self._database, asked)
+        facts = await self._lookup.instance(scope, ref.series, ref.sop_instance_uid)
+        match read_instance(asked.principal, facts.series, facts.confirmed):
+            case Denied() as denied:
+                refuse(denied)
+            case instance:
+                use = asked.use_of(
+                    studies=(ref.study_instance_uid,),
+                    series=(ref.series_instance_uid,),
+                    instances=(ref.sop_instance_uid,),
+                )
+                await self._audit.record(use)
+                return instance
+
+    # Opening ---------------------------------------------------------------------------------------------------
+
+    async def _joined(self, asked: Asked, series: Sequence[GrantedSeries], choice: Choice) -> ArchiveStream:
+        async def answers() -> AsyncGenerator[ArchiveStream, None]:
+            for each in series:
+                async for answer in self._instances.open(asked.principal, each, accept=choice.store_accept):
+                    yield answer
+
+        return await join(answers(), media_type=choice.media_type)
+
+    async def _metadata_of(self, series: Sequence[GrantedSeries]) -> AsyncGenerator[MetadataAnswer, None]:
+        for each in series:
+            try:
+                stream = await self._archive.open_series_metadata(each.ref)
+            except ArchiveAbsentError:
+                await mark_dirty(self._database, each.ref)
+                continue
+            try:
+                contents = await self._database.run(partial(catalog_contents.contents_of_series, ref=each.ref))
+            except BaseException:
+                stream.abort()
+                raise
+            yield MetadataAnswer(stream, each.ref, frozenset(contents.confirmed))
+
+
+def _granted(asked: Asked, facts: SeriesFacts | None) -> GrantedSeries | None:
+    match read_series(asked.principal, facts):
+        case Denied():
+            return None
+        case ref:
+            assert facts is not None
+            return GrantedSeries(ref, facts)
+
+
+def _single(choice: Choice) -> str:
+    """Return the Accept for one object as the body itself, of the same types as `Choice.store_accept`."""
+    return _MULTIPART.sub(r"\1", choice.store_accept)
+
+
+def _renamed(stream: ArchiveStream, choice: Choice) -> ArchiveStream:
+    try:
+        return Renamed(stream, object_type(stream.content_type, asked=choice.media_type))
+    except BaseException:
+        stream.abort()
+        raise

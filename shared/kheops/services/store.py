@@ -1,0 +1,136 @@
+"""STOW-RS: one request from its target to its report."""
+
+import secrets
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+
+from sqlalchemy import Connection
+
+from kheops.archive.port import Archive
+from kheops.clock import Clock
+from kheops.domain import policy
+from kheops.domain.policy import Denied, StoreTarget
+from kheops.domain.principals import AlbumCapability, Principal
+from kheops.domain.resources import AlbumRole
+from kheops.domain.uses import Use
+from kheops.ids import AlbumId, StudyInstanceUID
+from kheops.services.admission import Upload
+from kheops.services.batches import Gate, Workshop
+from kheops.services.byte_budget import ByteBudget
+from kheops.services.confirmation import Resolver
+from kheops.services.denials import refuse
+from kheops.services.refusals import RefusalLimit
+from kheops.services.store_report import StoreReport
+from kheops.services.upload import UploadReader
+from kheops.storage import roles
+from kheops.storage.engine import Database
+
+__all__ = ["Storing"]
+
+
+class Storing:
+    """Stores what callers send.
+
+    Parameters
+    ----------
+    database, archive, clock
+        Where the catalog, the bytes and the time are.
+    lease_seconds
+        How long a reservation lives without being renewed.
+    held_bytes
+        Bytes of uploads held in memory by the whole process.
+    """
+
+    def __init__(
+        self, *, database: Database, archive: Archive, clock: Clock, lease_seconds: float, held_bytes: int
+    ) -> None:
+        self._database = database
+        self._budget = ByteBudget(held_bytes)
+        self._workshop = Workshop(
+            database=database,
+            archive=archive,
+            resolver=Resolver(database, archive, clock),
+            refusals=RefusalLimit(),
+            clock=clock,
+            lease=timedelta(seconds=lease_seconds),
+        )
+
+    @property
+    def budget(self) -> ByteBudget:
+        """The bytes that uploads hold."""
+        return self._budget
+
+    async def target(self, principal: Principal, album: AlbumId | None) -> StoreTarget:
+        """Return where ``principal`` stores: ``album``, or the token's own album, or the inbox.
+
+        Raises
+        ------
+        AlbumNotFoundError
+            If the album is hidden from the caller or does not exist.
+        ForbiddenError
+            If the token or the role in the album does not allow it.
+        """
+        role = await self._database.run(partial(_role, principal=principal, album=album))
+        match policy.store_into(principal, role):
+            case Denied() as denied:
+                refuse(denied, album=True)
+            case target:
+                return target
+
+    async def store(
+        self,
+        *,
+        principal: Principal,
+        target: StoreTarget,
+        study: StudyInstanceUID | None,
+        body: AsyncIterator[bytes],
+        boundary: bytes | None,
+        use: Use,
+    ) -> StoreReport:
+        """Store a request's body and say what each instance came to.
+
+        Parameters
+        ----------
+        principal
+            Who stores.
+        target
+            Where to, as `target` decided.
+        study
+            The study of the request's path, if it names one.
+        body
+            The body as it arrives; raises `ClientGoneError` if the client leaves.
+        boundary
+            Of a multipart body; ``None`` for one bare PS3.10 file.
+        use
+            The request, for the audit trail.
+
+        Raises
+        ------
+        TooManyRequestsError
+            If this person was refused too often of late.
+        BadMultipartError
+            If the body is no multipart and held not one complete part.
+        ClientGoneError
+            If the client left; finished parts are confirmed before it is raised.
+        """
+        self._workshop.refusals.check(principal.user)
+        upload = Upload(upload_id=secrets.token_hex(16), principal=principal, target=target)
+        report = StoreReport()
+        gate = Gate(self._workshop, upload, use, report)
+        reader = UploadReader(
+            workshop=self._workshop, budget=self._budget, upload=upload, gate=gate, report=report, study=study
+        )
+        if boundary is None:
+            await reader.read_single(body)
+        else:
+            await reader.read(body, boundary)
+        return report
+
+
+def _role(tx: Connection, principal: Principal, album: AlbumId | None) -> AlbumRole | None:
+    if album is not None:
+        return roles.role_in_album(tx, principal.user, album)
+    if isinstance(principal, AlbumCapability):
+        return roles.role_in(tx, principal.user, principal.album)
+    return roles.role_in_inbox(tx, principal.user)

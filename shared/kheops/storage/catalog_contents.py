@@ -1,0 +1,89 @@
+"""What the catalog has of the series that somebody reads: the series of a study, the instances of a series."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from kheops.domain.policy import ReadableSeries, ReadScope
+from kheops.domain.resources import AlbumFlags, Holding, SeriesFacts, SeriesRef
+from kheops.ids import AlbumPk, SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
+from kheops.storage.visibility import HOLDS, scope_parameters
+
+__all__ = ["SeriesContents", "contents_of_series", "mark_dirty", "series_of_study"]
+
+_SERIES_OF_STUDY: Final = text(f"""
+    SELECT s.series_instance_uid, a.pk AS album, a.kind = 'inbox' AS is_inbox, m.is_admin, a.add_user,
+           a.download_series, a.send_series, a.delete_series, a.add_series, a.write_comments
+    {HOLDS} AND s.study_instance_uid = :study
+    ORDER BY s.confirmed_at, s.pk
+""")
+
+_CONTENTS: Final = text("""
+    SELECT i.sop_instance_uid, i.state = 'confirmed' AS is_confirmed
+    FROM series s JOIN instances i ON i.series_pk = s.pk
+    WHERE s.study_instance_uid = :study AND s.series_instance_uid = :series AND s.state = 'confirmed'
+    ORDER BY CASE WHEN i.instance_number ~ '^-?[0-9]{1,10}$' THEN CAST(i.instance_number AS bigint) END,
+             i.sop_instance_uid
+""")
+
+_MARK_DIRTY: Final = text("""
+    UPDATE series SET dirty = true
+    WHERE study_instance_uid = :study AND series_instance_uid = :series AND NOT dirty
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesContents:
+    """The instances of a series as the catalog has them at one moment."""
+
+    confirmed: tuple[SopInstanceUID, ...]
+    """By Instance Number."""
+    reserved: frozenset[SopInstanceUID]
+    """Being stored: they may be in the store already, and are nobody's to read yet."""
+
+
+def series_of_study(tx: Connection, scope: ReadScope, study: StudyInstanceUID) -> list[SeriesFacts]:
+    """Return the series of a study that ``scope`` reaches, the one confirmed first at the head.
+
+    Empty for a study that is hidden and for one that does not exist.
+    """
+    rows = tx.execute(_SERIES_OF_STUDY, {**scope_parameters(scope), "study": study}).all()
+    return [
+        SeriesFacts(SeriesRef(study, SeriesInstanceUID(uid)), tuple(map(_holding, holdings)))
+        for uid, holdings in groupby(rows, key=lambda row: row.series_instance_uid)
+    ]
+
+
+def contents_of_series(tx: Connection, ref: ReadableSeries) -> SeriesContents:
+    """Return the instances of a series."""
+    rows: Sequence[Row[Any]] = tx.execute(
+        _CONTENTS, {"study": ref.study_instance_uid, "series": ref.series_instance_uid}
+    ).all()
+    return SeriesContents(
+        confirmed=tuple(SopInstanceUID(row.sop_instance_uid) for row in rows if row.is_confirmed),
+        reserved=frozenset(SopInstanceUID(row.sop_instance_uid) for row in rows if not row.is_confirmed),
+    )
+
+
+def mark_dirty(tx: Connection, ref: SeriesRef) -> None:
+    """Ask the reconciler to compare a series with the store."""
+    tx.execute(_MARK_DIRTY, {"study": ref.study_instance_uid, "series": ref.series_instance_uid})
+
+
+def _holding(row: Row[Any]) -> Holding:
+    return Holding(
+        album=AlbumPk(row.album),
+        is_inbox=row.is_inbox,
+        is_admin=row.is_admin,
+        flags=AlbumFlags(
+            add_user=row.add_user,
+            download_series=row.download_series,
+            send_series=row.send_series,
+            delete_series=row.delete_series,
+            add_series=row.add_series,
+            write_comments=row.write_comments,
+        ),
+    )

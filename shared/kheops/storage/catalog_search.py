@@ -1,0 +1,261 @@
+"""Searching the catalog: matching, order and paging over the series that the caller sees, and nothing else.
+
+One statement a search. Whatever it counts or collects is taken from the common table ``visible``, so that a hidden
+series can show in no aggregate. A study has no row: its attributes are those of the visible series that was
+confirmed first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from sqlalchemy import Connection, text
+
+from kheops.dicomweb.attributes import BY_KEYWORD, Attribute, Level
+from kheops.dicomweb.matches import (
+    DateRange,
+    Exact,
+    Match,
+    Modalities,
+    PersonName,
+    TimeRange,
+    Uids,
+    Wildcard,
+)
+from kheops.dicomweb.query import Sort
+from kheops.domain.policy import ReadScope
+from kheops.ids import SeriesInstanceUID, StudyInstanceUID
+from kheops.storage.columns import INSTANCE_COLUMNS, SERIES_COLUMNS
+from kheops.storage.visibility import VISIBLE_SERIES, scope_parameters
+
+__all__ = ["Criteria", "Found", "Page", "find"]
+
+Found = Mapping[str, str | int | Sequence[str]]
+"""What the catalog has of one object, by keyword; what it does not have is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """What to look for.
+
+    Parameters
+    ----------
+    level
+        Of the objects.
+    matches
+        What each must satisfy.
+    sort
+        Their order; ties are broken by UID in the same direction, and what has no value comes last in both.
+    limit, offset
+        The page.
+    study, series
+        The objects must lie below these.
+    """
+
+    level: Level
+    matches: Sequence[Match]
+    sort: Sort
+    limit: int
+    offset: int
+    study: StudyInstanceUID | None = None
+    series: SeriesInstanceUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of what matches, and how many match in all."""
+
+    found: tuple[Found, ...]
+    total: int
+
+
+_COMPUTED: Final = {
+    "StudyInstanceUID": "s.study_instance_uid",
+    "ModalitiesInStudy": "t.modalities",
+    "NumberOfStudyRelatedSeries": "t.number_of_series",
+    "NumberOfStudyRelatedInstances": "t.number_of_instances",
+    "SeriesInstanceUID": "s.series_instance_uid",
+    "NumberOfSeriesRelatedInstances": "s.number_of_instances",
+    "SOPInstanceUID": "i.sop_instance_uid",
+}
+_EXPRESSIONS: Final[Mapping[str, str]] = {
+    **{keyword: f"s.{column}" for keyword, column in SERIES_COLUMNS.items()},
+    **{keyword: f'i."{column}"' for keyword, column in INSTANCE_COLUMNS.items()},
+    **_COMPUTED,
+}
+_LEVELS: Final = (Level.STUDY, Level.SERIES, Level.INSTANCE)
+_UNIQUE: Final = {
+    Level.STUDY: "StudyInstanceUID",
+    Level.SERIES: "SeriesInstanceUID",
+    Level.INSTANCE: "SOPInstanceUID",
+}
+_STUDIES: Final = """
+    SELECT s.study_instance_uid,
+           array_agg(DISTINCT s.modality COLLATE "C") FILTER (WHERE s.modality <> '') AS modalities,
+           count(*) AS number_of_series,
+           CAST(sum(s.number_of_instances) AS bigint) AS number_of_instances,
+           (array_agg(s.pk ORDER BY s.confirmed_at, s.pk))[1] AS first_series
+    FROM visible v JOIN series s ON s.pk = v.pk
+    GROUP BY s.study_instance_uid
+"""
+_FROM: Final = {
+    Level.STUDY: "FROM studies t JOIN series s ON s.pk = t.first_series",
+    Level.SERIES: """
+        FROM visible v JOIN series s ON s.pk = v.pk JOIN studies t ON t.study_instance_uid = s.study_instance_uid
+    """,
+    Level.INSTANCE: """
+        FROM visible v JOIN series s ON s.pk = v.pk JOIN studies t ON t.study_instance_uid = s.study_instance_uid
+        JOIN instances i ON i.series_pk = s.pk AND i.state = 'confirmed'
+    """,
+}
+
+
+def find(tx: Connection, scope: ReadScope, criteria: Criteria) -> Page:
+    """Return a page of the objects of ``scope`` that match.
+
+    Parameters
+    ----------
+    tx
+        The transaction.
+    scope
+        Which series the caller may read.
+    criteria
+        What to look for. Text compares without regard to case. A person's name matches as a whole or by any of its
+        component groups.
+    """
+    conditions = _Conditions()
+    if criteria.series is not None:
+        conditions.add("s.series_instance_uid = {}", criteria.series)
+    for match in criteria.matches:
+        conditions.match(match)
+    below = "" if criteria.study is None else " AND s.study_instance_uid = :below_study"
+    common = f"WITH visible AS ({VISIBLE_SERIES}{below}), studies AS ({_STUDIES})"
+    body = f"{_FROM[criteria.level]} WHERE {conditions.sql}"
+    parameters: dict[str, object] = {**scope_parameters(scope), **conditions.parameters}
+    if criteria.study is not None:
+        parameters["below_study"] = criteria.study
+    # Names, order and shape come from the tables of this module; every value is bound.
+    page = text(
+        f"{common} SELECT {_selected(criteria.level)}, count(*) OVER () AS total {body} "
+        f"ORDER BY {_order(criteria)} LIMIT :page_limit OFFSET :page_offset"
+    )
+    rows = tx.execute(page, {**parameters, "page_limit": criteria.limit, "page_offset": criteria.offset}).mappings()
+    found = [dict(row) for row in rows]
+    if found:
+        total = found[0]["total"]
+    elif criteria.offset:
+        total = tx.execute(text(f"{common} SELECT count(*) {body}"), parameters).scalar_one()
+    else:
+        total = 0
+    return Page(tuple(map(_present, found)), total)
+
+
+def _present(row: Mapping[str, str | int | Sequence[str] | None]) -> Found:
+    return {keyword: value for keyword, value in row.items() if value is not None and keyword != "total"}
+
+
+def _selected(level: Level) -> str:
+    levels = _LEVELS[: _LEVELS.index(level) + 1]
+    keywords = (keyword for keyword in _EXPRESSIONS if BY_KEYWORD[keyword].level in levels)
+    return ", ".join(f'{_EXPRESSIONS[keyword]} AS "{keyword}"' for keyword in keywords)
+
+
+def _order(criteria: Criteria) -> str:
+    direction = "DESC" if criteria.sort.descending else "ASC"
+    attribute = criteria.sort.attribute
+    expressions = [_sortable(attribute), _EXPRESSIONS[_UNIQUE[criteria.level]]]
+    return ", ".join(f"{expression} {direction} NULLS LAST" for expression in expressions)
+
+
+def _sortable(attribute: Attribute) -> str:
+    expression = _EXPRESSIONS[attribute.keyword]
+    if attribute.keyword in _COMPUTED:
+        return expression
+    match attribute.vr:
+        case "IS" | "US":
+            # A cast of text that is no number would fail the whole search.
+            return f"CASE WHEN {expression} ~ '^-?[0-9]{{1,10}}$' THEN CAST({expression} AS bigint) END"
+        case "TM":
+            return _comparable(expression)
+        case _:
+            return f'lower({expression}) COLLATE "C"'
+
+
+def _comparable(expression: str) -> str:
+    """Return the SQL of `kheops.dicomweb.attributes.comparable_time`."""
+    whole, fraction = f"split_part({expression}, '.', 1)", f"split_part({expression}, '.', 2)"
+    return f"(rpad({whole}, 6, '0') || '.' || rpad({fraction}, 6, '0')) COLLATE \"C\""
+
+
+class _Conditions:
+    """What each row must satisfy, with the bound values."""
+
+    def __init__(self) -> None:
+        self._sql: list[str] = []
+        self.parameters: dict[str, object] = {}
+
+    @property
+    def sql(self) -> str:
+        """All of them together."""
+        return " AND ".join(self._sql) or "true"
+
+    def add(self, template: str, *values: object) -> None:
+        """Add one, binding a value at each ``{}``."""
+        names = []
+        for value in values:
+            name = f"value_{len(self.parameters)}"
+            self.parameters[name] = value
+            names.append(f"CAST(:{name} AS {'text[]' if isinstance(value, list) else 'text'})")
+        self._sql.append(template.format(*names))
+
+    def match(self, match: Match) -> None:
+        """Add what a search key demands."""
+        expression = _EXPRESSIONS[match.attribute.keyword]
+        in_study = match.attribute.keyword == "ModalitiesInStudy"
+        match match:
+            case Exact(_, value):
+                self.add(f"lower({expression}) = lower({{}})", value)
+            case Wildcard(_, pattern) if in_study:
+                self._any_modality("lower(modality) LIKE lower({})", _like(pattern))
+            case Wildcard(_, pattern):
+                self.add(f"lower({expression}) LIKE lower({{}})", _like(pattern))
+            case Modalities(_, values) if in_study:
+                self._any_modality("upper(modality) = ANY({})", sorted(values))
+            case Modalities(_, values):
+                self.add(f"upper({expression}) = ANY({{}})", sorted(values))
+            case Uids(_, uids):
+                self.add(f"{expression} = ANY({{}})", sorted(uids))
+            case DateRange(_, first, last):
+                self._between(f'{expression} COLLATE "C"', first, last)
+            case TimeRange(_, first, last):
+                self._between(_comparable(expression), first, last)
+            case PersonName(_, pattern):
+                self._person_name(expression, pattern)
+            case _:
+                assert_never(match)
+
+    def _any_modality(self, condition: str, value: object) -> None:
+        self.add(f"EXISTS (SELECT 1 FROM unnest(t.modalities) AS modality WHERE {condition})", value)  # noqa: S608 - constants
+
+    def _between(self, expression: str, first: str | None, last: str | None) -> None:
+        if first is not None:
+            self.add(f"{expression} >= {{}}", first)
+        if last is not None:
+            self.add(f"{expression} <= {{}}", last)
+
+    def _person_name(self, expression: str, pattern: str) -> None:
+        groups = "=".join(group.strip(" ").rstrip("^ ") for group in pattern.split("=")).rstrip("=")
+        like = _like(groups)
+        names = [expression]
+        if "=" not in groups:
+            names += [f"split_part({expression}, '=', {number})" for number in (1, 2, 3)]
+        condition = " OR ".join(f"lower({name}) LIKE lower({{0}})" for name in names)
+        self.add(f"({condition})", like)
+
+
+_LIKE: Final = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_", "*": "%", "?": "_"})
+
+
+def _like(pattern: str) -> str:
+    """Return a DICOM wildcard pattern as one of LIKE, in which only ``*`` and ``?`` have a meaning."""
+    return pattern.translate(_LIKE)

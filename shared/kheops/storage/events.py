@@ -1,0 +1,58 @@
+"""The history of albums."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+from kheops.domain.mutations import MutationType
+from kheops.domain.principals import AlbumCapability, Principal
+from kheops.ids import AlbumPk, SeriesInstanceUID, StudyInstanceUID, UserPk
+
+__all__ = ["Mutation", "add_event", "touch_album"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """Something that happened to an album."""
+
+    kind: MutationType
+    to_user: UserPk | None = None
+    """Whom it concerns, where it concerns somebody."""
+    study: StudyInstanceUID | None = None
+    series: Sequence[SeriesInstanceUID] = ()
+
+
+def add_event(tx: Connection, album: AlbumPk, mutation: Mutation, *, by: Principal, at: datetime) -> None:
+    """Write an event in the transaction of what it tells of, and move the album's time of last event.
+
+    A token of album scope is named as the source; one of user scope counts as its person, as in KHEOPS.
+    """
+    tx.execute(
+        text(
+            "INSERT INTO events (album_pk, at, mutation_type, user_pk, capability_pk, to_user_pk, "
+            "study_instance_uid, series_instance_uids) "
+            "VALUES (:album, :at, :kind, :user, (SELECT pk FROM capabilities WHERE id = :capability), :to_user, "
+            ":study, :series)"
+        ),
+        {
+            "album": album,
+            "at": at,
+            "kind": mutation.kind.value,
+            "user": by.user,
+            "capability": by.capability if isinstance(by, AlbumCapability) else None,
+            "to_user": mutation.to_user,
+            "study": mutation.study,
+            "series": list(mutation.series),
+        },
+    )
+    touch_album(tx, album, at)
+
+
+def touch_album(tx: Connection, album: AlbumPk, at: datetime) -> None:
+    """Move the album's time of last event, never back."""
+    tx.execute(
+        text("UPDATE albums SET last_event_at = greatest(last_event_at, :at) WHERE pk = :album"),
+        {"at": at, "album": album},
+    )

@@ -1,0 +1,32 @@
+"""WADO-RS: metadata as DICOM JSON (PS3.18 section 10.4.1.1.2)."""
+
+from kheops.archive.port import ArchiveStream
+from kheops.dicomweb.media_types import negotiate_json
+from kheops.dicomweb.resources import Metadata, Series, SopInstance, Study
+from kheops.domain.uses import UseKind
+from kheops.services.store_answers import Renamed
+from kheops.web.call import AsgiResponse, Call
+from kheops.web.dicomweb.reading import ANSWER_HEADERS, accept, asked
+from kheops.web.dicomweb.retrieve import instance_ref, series_ref
+from kheops.web.pixels import PixelResponse
+
+__all__ = ["retrieve_metadata"]
+
+
+async def retrieve_metadata(call: Call, resource: Metadata) -> AsgiResponse:
+    """Answer ``GET .../metadata`` of a study, series or instance."""
+    media_type = negotiate_json(accept(call))
+    stream = await _open(call, resource.of)
+    return PixelResponse(Renamed(stream, media_type), headers=list(ANSWER_HEADERS))
+
+
+async def _open(call: Call, of: Study | Series | SopInstance) -> ArchiveStream:
+    retrieval = call.process.retrieval
+    asking = asked(call, UseKind.READ_METADATA)
+    match of:
+        case Study(study):
+            return await retrieval.study_metadata(asking, study, api_root=call.api_root)
+        case Series():
+            return await retrieval.series_metadata(asking, series_ref(of), api_root=call.api_root)
+        case SopInstance():
+            return await retrieval.instance_metadata(asking, instance_ref(of), api_root=call.api_root)

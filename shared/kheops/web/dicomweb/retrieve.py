@@ -1,0 +1,96 @@
+"""WADO-RS: studies, series, instances, frames and bulk data (PS3.18 section 10.4)."""
+
+import re
+from typing import Final
+
+from starlette.requests import Request
+
+from kheops.archive.port import ArchiveStream
+from kheops.dicomweb.media_types import negotiate_bulkdata, negotiate_dicom, negotiate_frames, negotiate_instance
+from kheops.dicomweb.resources import Bulkdata, Frames, Series, SopInstance, Study
+from kheops.domain.resources import InstanceRef, SeriesRef
+from kheops.domain.uses import UseKind
+from kheops.web.call import AsgiResponse, Call
+from kheops.web.dicomweb.reading import ANSWER_HEADERS, accept, asked
+from kheops.web.pixels import PixelResponse
+
+__all__ = [
+    "instance_ref",
+    "retrieve_bulkdata",
+    "retrieve_frames",
+    "retrieve_instance",
+    "retrieve_series",
+    "retrieve_study",
+    "series_ref",
+]
+
+_RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})", re.ASCII)
+"""One range of bytes. Several, or anything else, is ignored, as RFC 9110 section 14.2 permits."""
+
+
+async def retrieve_study(call: Call, resource: Study) -> AsgiResponse:
+    """Answer ``GET /studies/{S}``."""
+    choice = negotiate_dicom(accept(call))
+    asking = asked(call, UseKind.READ_PIXELS)
+    return _passed_on(await call.process.retrieval.study(asking, resource.study_instance_uid, choice))
+
+
+async def retrieve_series(call: Call, resource: Series) -> AsgiResponse:
+    """Answer ``GET /studies/{S}/series/{R}``."""
+    choice = negotiate_dicom(accept(call))
+    return _passed_on(
+        await call.process.retrieval.series(asked(call, UseKind.READ_PIXELS), series_ref(resource), choice)
+    )
+
+
+async def retrieve_instance(call: Call, resource: SopInstance) -> AsgiResponse:
+    """Answer ``GET .../instances/{I}``."""
+    choice = negotiate_instance(accept(call))
+    return _passed_on(
+        await call.process.retrieval.instance(asked(call, UseKind.READ_PIXELS), instance_ref(resource), choice)
+    )
+
+
+async def retrieve_frames(call: Call, resource: Frames) -> AsgiResponse:
+    """Answer ``GET .../frames/{list}``."""
+    choice = negotiate_frames(accept(call), count=len(resource.frames))
+    asking = asked(call, UseKind.READ_PIXELS)
+    return _passed_on(
+        await call.process.retrieval.frames(asking, instance_ref(resource.instance), resource.frames, choice)
+    )
+
+
+async def retrieve_bulkdata(call: Call, resource: Bulkdata) -> AsgiResponse:
+    """Answer ``GET .../bulkdata/{path}``."""
+    choice = negotiate_bulkdata(accept(call))
+    return _passed_on(
+        await call.process.retrieval.bulkdata(
+            asked(call, UseKind.READ_PIXELS),
+            instance_ref(resource.instance),
+            resource.path,
+            choice,
+            byte_range=_byte_range(call.request),
+        )
+    )
+
+
+def series_ref(resource: Series) -> SeriesRef:
+    """Return the series that a path names."""
+    return SeriesRef(resource.study_instance_uid, resource.series_instance_uid)
+
+
+def instance_ref(resource: SopInstance) -> InstanceRef:
+    """Return the instance that a path names."""
+    return InstanceRef(resource.study_instance_uid, resource.series_instance_uid, resource.sop_instance_uid)
+
+
+def _passed_on(stream: ArchiveStream) -> AsgiResponse:
+    return PixelResponse(stream, headers=list(ANSWER_HEADERS))
+
+
+def _byte_range(request: Request) -> str | None:
+    # No answer has a validator, so that no If-Range can hold and the whole is due (RFC 9110 section 13.1.5).
+    values = request.headers.getlist("range")
+    if len(values) != 1 or "if-range" in request.headers or _RANGE.fullmatch(values[0]) is None:
+        return None
+    return values[0]

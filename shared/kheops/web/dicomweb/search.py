@@ -1,0 +1,104 @@
+"""QIDO-RS (PS3.18 section 10.6)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from starlette.responses import Response
+
+from kheops.dicomweb.attributes import Level
+from kheops.dicomweb.media_types import negotiate_json
+from kheops.dicomweb.query import Query, parse_query
+from kheops.dicomweb.resources import InstancesOf, Series, SeriesOf, Studies, Study
+from kheops.domain.uses import UseKind
+from kheops.services.search_answers import Answers, Returned, returned
+from kheops.storage.catalog_search import Page
+from kheops.web.call import AsgiResponse, Call
+from kheops.web.dicomweb.reading import ANSWER_HEADERS, accept, asked_from
+from kheops.web.pixels import StreamResponse
+
+__all__ = ["search_all_instances", "search_all_series", "search_instances", "search_series", "search_studies"]
+
+_NAMED: Final = 10
+"""Ignored names that a warning lists at most."""
+
+
+async def search_studies(call: Call, resource: Studies) -> AsgiResponse:
+    """Answer ``GET /studies``."""
+    del resource
+    return await _search(call, Level.STUDY, None)
+
+
+async def search_series(call: Call, resource: SeriesOf) -> AsgiResponse:
+    """Answer ``GET /studies/{S}/series``."""
+    return await _search(call, Level.SERIES, resource.study)
+
+
+async def search_instances(call: Call, resource: InstancesOf) -> AsgiResponse:
+    """Answer ``GET /studies/{S}[/series/{R}]/instances``."""
+    return await _search(call, Level.INSTANCE, resource.of)
+
+
+async def search_all_series(call: Call) -> AsgiResponse:
+    """Answer ``GET /series``."""
+    return await _search(call, Level.SERIES, None)
+
+
+async def search_all_instances(call: Call) -> AsgiResponse:
+    """Answer ``GET /instances``."""
+    return await _search(call, Level.INSTANCE, None)
+
+
+async def _search(call: Call, level: Level, below: Study | Series | None) -> AsgiResponse:
+    query = parse_query(level, call.query())
+    media_type = negotiate_json(accept(call))
+    page = await call.process.search.find(
+        asked_from(call, UseKind.SEARCH, query.source),
+        query,
+        study=None if below is None else below.study_instance_uid,
+        series=below.series_instance_uid if isinstance(below, Series) else None,
+    )
+    returns = returned(query, below=_level(below))
+    answers = Answers(level=level, keywords=returns.keywords, found=page.found, api_root=call.api_root)
+    headers = [
+        *ANSWER_HEADERS,
+        (b"content-type", media_type.encode()),
+        (b"x-total-count", b"%d" % page.total),
+        *((b"warning", f'299 kheops "{words}"'.encode()) for words in _warnings(query, page, returns)),
+    ]
+    if answers.is_small:
+        response = Response(answers.encoded())
+        response.raw_headers = [*headers, (b"content-length", b"%d" % len(response.body))]
+        return response
+    return StreamResponse(status=200, headers=headers, chunks=answers.chunks(), abort=_nothing_to_close)
+
+
+def _level(below: Study | Series | None) -> Level | None:
+    match below:
+        case None:
+            return None
+        case Study():
+            return Level.STUDY
+        case Series():
+            return Level.SERIES
+
+
+def _warnings(query: Query, page: Page, returns: Returned) -> Iterator[str]:
+    """Give what the answer is not (RFC 7234 section 5.5, PS3.18 section 8.3.4); names are plain ASCII by now."""
+    more = page.total - query.offset - len(page.found)
+    if more > 0:
+        yield f"There are {more} additional results that can be requested"
+    if query.fuzzymatching:
+        yield "The fuzzymatching parameter is not supported. Only literal matching has been performed."
+    if query.unknown_keys:
+        yield f"These keys were not matched on: {_listed(query.unknown_keys)}"
+    if returns.ignored_fields:
+        yield f"These fields are not available: {_listed(returns.ignored_fields)}"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
+
+
+def _nothing_to_close() -> None:
+    pass

@@ -1,0 +1,87 @@
+"""The sharing verbs below ``/studies``: PUT and DELETE of a study or series, in inboxes and albums."""
+
+from starlette.responses import Response
+
+from kheops.dicomweb.resources import InAlbum, OfUser, Series, Study
+from kheops.domain.uses import UseKind
+from kheops.errors import AlbumNotFoundError, BadQueryParameterError, InvalidIdentifierError
+from kheops.ids import album_id
+from kheops.services.sharing import NamedSource, Selection
+from kheops.web.call import Call
+
+__all__ = ["put_into_album", "put_into_inbox", "remove_from_album", "remove_from_inbox", "send_to_user"]
+
+
+async def put_into_inbox(call: Call, resource: Study | Series) -> Response:
+    """Answer ``PUT /studies/{S}[/series/{R}]``: take into the own inbox."""
+    await call.process.sharing.put_into_inbox(
+        call.principal, _selection(resource), source=_source(call), asked=call.use(UseKind.SHARE)
+    )
+    return Response(status_code=201)
+
+
+async def put_into_album(call: Call, resource: InAlbum) -> Response:
+    """Answer ``PUT /studies/{S}[/series/{R}]/albums/{A}``."""
+    await call.process.sharing.put_into_album(
+        call.principal,
+        _selection(resource.of),
+        resource.album,
+        source=_source(call),
+        asked=call.use(UseKind.SHARE),
+    )
+    return Response(status_code=201)
+
+
+async def send_to_user(call: Call, resource: OfUser) -> Response:
+    """Answer ``PUT /studies/{S}[/series/{R}]/users/{U}``."""
+    await call.process.sharing.send_to_user(
+        call.principal, _selection(resource.of), resource.user, source=_source(call), asked=call.use(UseKind.SHARE)
+    )
+    return Response(status_code=201)
+
+
+async def remove_from_inbox(call: Call, resource: Study | Series) -> Response:
+    """Answer ``DELETE /studies/{S}[/series/{R}]``: out of the own inbox."""
+    _no_query(call)
+    await call.process.sharing.remove_from_inbox(call.principal, _selection(resource), asked=call.use(UseKind.REMOVE))
+    return Response(status_code=204)
+
+
+async def remove_from_album(call: Call, resource: InAlbum) -> Response:
+    """Answer ``DELETE /studies/{S}[/series/{R}]/albums/{A}``."""
+    _no_query(call)
+    await call.process.sharing.remove_from_album(
+        call.principal, _selection(resource.of), resource.album, asked=call.use(UseKind.REMOVE)
+    )
+    return Response(status_code=204)
+
+
+def _selection(of: Study | Series) -> Selection:
+    return Selection(of.study_instance_uid, of.series_instance_uid if isinstance(of, Series) else None)
+
+
+def _source(call: Call) -> NamedSource:
+    """Return where the series are to come from: ``album={A}``, ``inbox`` or neither."""
+    pairs = call.query()
+    given = dict(pairs)
+    if len(given) != len(pairs):
+        raise BadQueryParameterError("A parameter is given more than once.")
+    if given.keys() - {"album", "inbox"}:
+        raise BadQueryParameterError("Only 'album' and 'inbox' are known here.")
+    if given.get("inbox", "").lower() not in {"", "true", "false"}:
+        raise BadQueryParameterError("'inbox' must be true or false.")
+    inbox = "inbox" in given and given["inbox"].lower() != "false"
+    if "album" not in given:
+        return NamedSource(inbox=inbox)
+    if inbox:
+        raise BadQueryParameterError("Use either 'album' or 'inbox'.")
+    try:
+        return NamedSource(album=album_id(given["album"]))
+    except InvalidIdentifierError:
+        # As for an id that nothing has: what cannot exist does not exist.
+        raise AlbumNotFoundError from None
+
+
+def _no_query(call: Call) -> None:
+    if call.query():
+        raise BadQueryParameterError("No parameter is known here.")

@@ -1,0 +1,101 @@
+"""A DICOM store in memory, for tests of what our side does when a store misbehaves.
+
+It has the storing, inspecting and deleting half of the port, and ways to fail at a chosen moment: an answer that
+leaves an instance out (Orthanc does that), an outage, a pause in the middle. It has no reading for callers: those
+tests run against the real servers. Its own tests are in ``tests/unit/test_memory_archive.py``.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+from kheops.archive.port import ArchiveAbsentError, ArchiveStream, HeldInstance, StoreOutcome
+from kheops.domain.policy import AdmittedInstance
+from kheops.domain.resources import InstanceRef, SeriesRef
+from kheops.errors import ArchiveUnavailableError
+from kheops.ids import SopInstanceUID
+
+
+class MemoryStream:
+    """An answer with a body in memory."""
+
+    status = 200
+    content_type = "application/dicom"
+    content_range = None
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.content_length = len(body)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self._body
+
+    def abort(self) -> None:
+        return
+
+
+class MemoryArchive:
+    """The store."""
+
+    def __init__(self) -> None:
+        self.files: dict[InstanceRef, bytes] = {}
+        self.sent: list[SopInstanceUID] = []
+        self.leave_out: set[SopInstanceUID] = set()
+        """Stored and not mentioned in the answer."""
+        self.swallow: set[SopInstanceUID] = set()
+        """Neither stored nor mentioned."""
+        self.refuse: dict[SopInstanceUID, int] = {}
+        self.down = False
+        self.before_answer: Callable[[], Awaitable[None]] | None = None
+        """Runs when everything is stored and the answer is not yet out."""
+
+    def put(self, ref: InstanceRef, body: bytes) -> None:
+        """Put a file into the store by another way than ours."""
+        self.files[ref] = body
+
+    async def store(self, instances: Sequence[HeldInstance]) -> StoreOutcome:
+        self._check()
+        stored: set[SopInstanceUID] = set()
+        failed: dict[SopInstanceUID, int] = {}
+        for instance in instances:
+            uid = instance.ref.sop_instance_uid
+            self.sent.append(uid)
+            if uid in self.refuse:
+                failed[uid] = self.refuse[uid]
+            elif uid not in self.swallow:
+                self.files[instance.ref] = instance.body
+                if uid not in self.leave_out:
+                    stored.add(uid)
+        if self.before_answer is not None:
+            await self.before_answer()
+        return StoreOutcome(frozenset(stored), failed)
+
+    async def store_stream(self, ref: AdmittedInstance, chunks: AsyncIterator[bytes]) -> StoreOutcome:
+        self._check()
+        body = b"".join([chunk async for chunk in chunks])
+        return await self.store([HeldInstance(ref, body)])
+
+    async def inspect_series(self, ref: SeriesRef) -> frozenset[SopInstanceUID]:
+        self._check()
+        return frozenset(each.sop_instance_uid for each in self.files if each.series == ref)
+
+    async def inspect_instance(self, ref: InstanceRef) -> bool:
+        self._check()
+        await asyncio.sleep(0)
+        return ref in self.files
+
+    async def inspect_bytes(self, ref: InstanceRef) -> ArchiveStream:
+        self._check()
+        if ref not in self.files:
+            raise ArchiveAbsentError
+        return MemoryStream(self.files[ref])
+
+    async def delete_instance(self, ref: InstanceRef) -> None:
+        self._check()
+        self.files.pop(ref, None)
+
+    async def aclose(self) -> None:
+        return
+
+    def _check(self) -> None:
+        if self.down:
+            raise ArchiveUnavailableError
