@@ -1,4 +1,4 @@
-"""Registers people, groups and clients with canaille, in one process of its own: ``python -m local.canaille_seed FILE``.
+"""Registers people, groups and clients with canaille: ``python -m local.canaille_seed FILE``, a process of its own.
 
 Canaille's own commands do one of these each and take three seconds each. What is there already is brought in step.
 """
@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from canaille import create_app
-from canaille.app import models
-from canaille.backends import Backend
+from canaille import create_app  # type: ignore[import-untyped]
+from canaille.app import models  # type: ignore[import-untyped]
+from canaille.backends import Backend  # type: ignore[import-untyped]
 
 
 def main(file: Path) -> None:

@@ -55,7 +55,7 @@ KHEOPS runs at {stack.public_url}
 Log in with
 {logins}
 
-What to try: log in there as alice in one browser and as bob in a private window of it. The page gives a token for curl:
+What to try: log in there as alice in one window and as bob in a private one. The page gives a token for curl:
 
     TOKEN=...                                     # alice's, from the page
     FILE=$(.venv/bin/python -c 'from pydicom.data import get_testdata_file as f; print(f("CT_small.dcm"))')

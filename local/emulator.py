@@ -16,7 +16,7 @@ _LOCATION: Final = "europe-west6"
 _DATASET: Final = "imaging"
 _STORE: Final = "dicom"
 _REPOSITORY: Final = Path(__file__).resolve().parent.parent
-_TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105 - a path
+_TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 
 def start_emulator(processes: Processes, folder: Path, *, port: int) -> DicomStore:

@@ -34,11 +34,16 @@ def _load(service: str) -> ASGIApp:
     return app
 
 
+def _http_services() -> list[str]:
+    """Return the folders of HTTP handlers; `events` takes CloudEvents and has no public address."""
+    return sorted(path.parent.name for path in _FUNCTIONS.glob("*/main.py") if path.parent.name != "events")
+
+
 class Gateway:
     """Dispatches by path; runs all lifespans, and the scheduled work that the cloud's scheduler does."""
 
     def __init__(self) -> None:
-        self._services = {name: _load(name) for name in ("dicomweb", "api", "web")}
+        self._services = {name: _load(name) for name in _http_services()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -23,7 +23,8 @@ def start_orthanc(processes: Processes, folder: Path, *, port: int, password: st
     ProcessError
         If it is not installed or does not start.
     """
-    program = shutil.which("Orthanc")
+    # Debian installs it in /usr/sbin, which is not on the PATH of everybody.
+    program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
     if program is None or not (_PLUGINS / "libOrthancDicomWeb.so").exists():
         raise ProcessError("Orthanc or its DICOMweb plug-in is not installed; `local/setup.sh orthanc` installs them.")
     configuration = folder / "orthanc.json"

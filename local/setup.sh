@@ -9,6 +9,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Debian keeps Orthanc and nginx in /usr/sbin, which is not on the PATH of everybody.
+PATH=$PATH:/usr/sbin
 UV_VERSION=0.13.9
 STAMP=.venv/.installed-from
 
@@ -87,10 +89,13 @@ done
 
 python_packages
 has_postgresql || debian_packages PostgreSQL postgresql
-has_postgresql || fail "PostgreSQL 13 or later is needed, and what is installed is older."
+has_postgresql || fail "PostgreSQL 13 or later is needed, and this Debian has none."
 for argument in "$@"; do
     case $argument in
-    orthanc) has_orthanc || debian_packages Orthanc orthanc orthanc-dicomweb orthanc-gdcm dcmtk ;;
+    orthanc)
+        has_orthanc || debian_packages Orthanc orthanc orthanc-dicomweb orthanc-gdcm dcmtk
+        has_orthanc || fail "Orthanc is not where Debian's packages put it: see has_orthanc in this script."
+        ;;
     bench) has_bench || debian_packages 'nginx and wrk' nginx wrk ;;
     esac
 done

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ class Stack:
         Where stacks lie.
     settings
         Further ``KHEOPS_*`` variables for the services, which win.
+    fresh
+        Whether the data of earlier starts is removed first. Ports and secrets stay.
     say
         Told in a line what is being done.
     """
@@ -70,11 +73,13 @@ class Stack:
         store: StoreKind = "emulator",
         root: Path = STACKS,
         settings: Mapping[str, str] | None = None,
+        fresh: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._folder = root / name
         self._store_kind: StoreKind = store
         self._settings = settings or {}
+        self._fresh = fresh
         self._say = say
         self._ending = contextlib.ExitStack()
         self._parts: _Parts | None = None
@@ -84,6 +89,8 @@ class Stack:
         with contextlib.ExitStack() as ending:
             self._folder.mkdir(parents=True, exist_ok=True)
             ending.enter_context(_alone(self._folder))
+            if self._fresh:
+                _remove_data(self._folder)
             ending.enter_context(self._processes)
             self._parts = self._start()
             self._ending = ending.pop_all()
@@ -113,7 +120,7 @@ class Stack:
         )
         script_client = Client(client_id="kheops-curl", name="KHEOPS scripts", redirect_uris=(_SCRIPT_REDIRECT,))
         self._say("Starting PostgreSQL.")
-        # Each store has a catalog of its own: one that speaks of another store's bytes would promise what is not there.
+        # Each store has a catalog of its own; one that speaks of another store's bytes would promise too much.
         postgres = start_postgres(
             self._processes, self._folder / database, port=ports[database], password=secrets["postgres"]
         )
@@ -211,6 +218,12 @@ def demo_people() -> tuple[Person, ...]:
         "dora", "Dora", "Dean", password="dora-demo", email=f"dora@{_EMAIL_DOMAIN}", groups=(ADMINISTRATORS,)
     )
     return (*everybody, administrator)
+
+
+def _remove_data(folder: Path) -> None:
+    for each in folder.iterdir():
+        if each.is_dir():
+            shutil.rmtree(each)
 
 
 @contextlib.contextmanager

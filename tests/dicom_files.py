@@ -6,7 +6,7 @@ from functools import cache
 import pydicom
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 from kheops.domain.resources import InstanceRef
 from kheops.ids import series_instance_uid, sop_instance_uid, study_instance_uid
@@ -46,8 +46,8 @@ def a_file(
         Further elements by keyword.
     """
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = _CT
-    meta.MediaStorageSOPInstanceUID = instance
+    meta.MediaStorageSOPClassUID = UID(_CT)
+    meta.MediaStorageSOPInstanceUID = UID(instance)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = Dataset()
     data.file_meta = meta

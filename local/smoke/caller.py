@@ -13,6 +13,8 @@ import httpx
 from local.smoke.dicom_files import DicomFile
 
 __all__ = [
+    "ANY_SYNTAX",
+    "DICOM_JSON",
     "Answer",
     "Caller",
     "StepError",

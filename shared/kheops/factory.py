@@ -169,7 +169,6 @@ class Process:
         return Storing(
             database=self.database,
             archive=self.archive,
-            audit=self.audit,
             clock=self.clock,
             lease_seconds=self.settings.lease_seconds,
             held_bytes=self.settings.held_bytes,

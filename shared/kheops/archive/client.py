@@ -6,7 +6,7 @@ holds no body. `StoreClient.open` is the whole of what another client library wo
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC
@@ -102,6 +102,15 @@ class Body:
     length: int | None
     """Bytes in all; ``None`` sends it chunked."""
 
+    @classmethod
+    def of(cls, content_type: str, data: bytes) -> "Body":
+        """Return a body of bytes that are already there."""
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield data
+
+        return cls(content_type, pieces, len(data))
+
 
 class Answer:
     """An answer of the store whose body has not been read: an `ArchiveStream` with any status."""
@@ -128,7 +137,7 @@ class Answer:
         """Whether the store encoded the body although we refuse encodings."""
         return self._response.headers.get("Content-Encoding", "identity") != "identity"
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body once, in pieces as they arrive; raise `ArchiveUnavailableError` if it ends early."""
         read = self._response.content.readany
         try:

@@ -1,7 +1,8 @@
 """A standard DICOMweb server as the store; checked against Orthanc."""
 
 import base64
-from typing import Final, cast
+from http import HTTPStatus
+from typing import Final
 
 import msgspec
 from typing_extensions import override
@@ -11,7 +12,7 @@ from kheops.archive.client import Body, ClientLimits, NoAuthorization, StoreClie
 from kheops.archive.dicomweb_store import CONTROL_LIMIT, DicomwebStore, What, error_object
 from kheops.archive.port import ArchiveAbsentError
 from kheops.domain.resources import InstanceRef, SeriesRef
-from kheops.errors import ArchiveProtocolError, KheopsError, NotAcceptableError
+from kheops.errors import ArchiveProtocolError, KheopsError
 
 __all__ = ["BasicAuthorization", "DicomwebServer"]
 
@@ -113,9 +114,12 @@ class DicomwebServer(DicomwebStore):
         # Found by all UIDs of the object: a lookup by one would find the same instance below another series too.
         query = msgspec.json.encode({"Level": level, "Query": uids})
         answer = await self._client.fetch(
-            "POST", f"{self._orthanc_url}/tools/find", {"Accept": "application/json"}, _json_body(query)
+            "POST",
+            f"{self._orthanc_url}/tools/find",
+            {"Accept": "application/json"},
+            Body.of("application/json", query),
         )
-        if answer.status != 200:  # noqa: PLR2004 - the only success that Orthanc documents
+        if answer.status != HTTPStatus.OK:
             raise await self._refused(answer, What.DELETION)
         try:
             identifiers = msgspec.json.decode(await answer.read(CONTROL_LIMIT), type=list[str])
@@ -127,7 +131,7 @@ class DicomwebServer(DicomwebStore):
             collection = "series" if level == "Series" else "instances"
             url = f"{self._orthanc_url}/{collection}/{identifier}"
             answer = await self._client.fetch("DELETE", url, {"Accept": "application/json"})
-            if answer.status == 200:  # noqa: PLR2004 - as above
+            if answer.status == HTTPStatus.OK:
                 await answer.discard()
                 continue
             error = await self._refused(answer, What.DELETION)
@@ -144,14 +148,10 @@ class DicomwebServer(DicomwebStore):
 
     @override
     async def _meaning(self, status: int, body: bytes, what: What) -> KheopsError:
-        if status == 400:  # noqa: PLR2004 - Bad Request
+        if status == HTTPStatus.BAD_REQUEST:
             orthanc = error_object(body).get("OrthancStatus")
             if orthanc == _ORTHANC_OUT_OF_RANGE and what is What.FRAMES:
                 return ArchiveAbsentError()
             if orthanc == _ORTHANC_BAD_REQUEST and what in {What.INSTANCE, What.SERIES, What.FRAMES}:
-                return await super()._meaning(406, body, what)
+                return await super()._meaning(HTTPStatus.NOT_ACCEPTABLE, body, what)
         return await super()._meaning(status, body, what)
-
-
-def _json_body(data: bytes) -> Body:
-    raise NotImplementedError

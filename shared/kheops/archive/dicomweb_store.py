@@ -13,11 +13,12 @@ from typing import Final
 import msgspec
 
 from kheops.archive.addresses import StoreAddresses
+from kheops.archive.boundary_ended import with_known_end
 from kheops.archive.client import SLOW_DOWN, Answer, Body, StoreClient
 from kheops.archive.port import ArchiveAbsentError, ArchiveStream, HeldInstance, StoreOutcome
 from kheops.archive.single_part import unwrap
 from kheops.archive.store_answer import read_store_answer
-from kheops.dicomweb.media_types import MediaType, parse_accept
+from kheops.dicomweb.media_ranges import MediaType, parse_accept
 from kheops.dicomweb.multipart import PART_TAIL, closing, content_type, new_boundary, part_head
 from kheops.domain.policy import AdmittedInstance, ReadableInstance, ReadableSeries
 from kheops.domain.resources import InstanceRef, SeriesRef
@@ -31,7 +32,7 @@ from kheops.errors import (
 from kheops.ids import SopInstanceUID, sop_instance_uid
 from kheops.observability import get_logger
 
-__all__ = ["CONTROL_LIMIT", "DicomwebStore", "What"]
+__all__ = ["CONTROL_LIMIT", "DicomwebStore", "What", "error_object"]
 
 CONTROL_LIMIT: Final = 1024 * 1024
 """Bytes of an answer that is read whole: the most that a download may hold (design 2.5)."""
@@ -173,7 +174,7 @@ class DicomwebStore:
 
     async def open_series(self, ref: ReadableSeries, *, accept: str) -> ArchiveStream:
         """Open a series; see `Archive.open_series`."""
-        return await self._get(self._addresses.series(ref), What.SERIES, accept)
+        return with_known_end(await self._get(self._addresses.series(ref), What.SERIES, accept))
 
     async def open_frames(self, ref: ReadableInstance, frames: Sequence[int], *, accept: str) -> ArchiveStream:
         """Open frames; see `Archive.open_frames`."""
@@ -182,7 +183,7 @@ class DicomwebStore:
         url = f"{self._addresses.instance(ref)}/frames/{','.join(map(str, frames))}"
         if len(frames) == 1:
             return await self._open(url, What.FRAMES, accept)
-        return await self._get(url, What.FRAMES, accept)
+        return with_known_end(await self._get(url, What.FRAMES, accept))
 
     async def open_bulkdata(
         self, ref: ReadableInstance, path: str, *, accept: str, byte_range: str | None
@@ -196,11 +197,11 @@ class DicomwebStore:
 
     async def open_instance_metadata(self, ref: ReadableInstance) -> ArchiveStream:
         """Open an instance's metadata; see `Archive.open_instance_metadata`."""
-        return await self._get(f"{self._addresses.instance(ref)}/metadata", What.METADATA, _DICOM_JSON)
+        return await self._metadata(self._addresses.instance(ref))
 
     async def open_series_metadata(self, ref: ReadableSeries) -> ArchiveStream:
         """Open a series's metadata; see `Archive.open_series_metadata`."""
-        return await self._get(f"{self._addresses.series(ref)}/metadata", What.METADATA, _DICOM_JSON)
+        return await self._metadata(self._addresses.series(ref))
 
     def public_bulkdata_path(self, ref: InstanceRef, uri: str) -> str | None:
         """Return what may be passed on of a BulkDataURI; see `Archive.public_bulkdata_path`."""
@@ -265,9 +266,7 @@ class DicomwebStore:
     async def ready(self) -> bool:
         """Return whether the store answers; see `Archive.ready`."""
         try:
-            answer = await self._client.open(
-                "GET", f"{self._addresses.instances}?limit=1", {"Accept": _DICOM_JSON}
-            )
+            answer = await self._client.open("GET", f"{self._addresses.instances}?limit=1", {"Accept": _DICOM_JSON})
         except KheopsError:
             return False
         await answer.discard()
@@ -282,12 +281,15 @@ class DicomwebStore:
     async def _open(self, url: str, what: What, accept: str, byte_range: str | None = None) -> ArchiveStream:
         """Open what may be a single body, by way of a multipart body of one part where the store has only that."""
         if what in self._single:
-            return await self._get(url, what, accept, byte_range)
+            return with_known_end(await self._get(url, what, accept, byte_range))
         ranges = parse_accept([accept])
         if any(item.media_type.type == "multipart" for item in ranges):
-            return await self._get(url, what, accept)
+            return with_known_end(await self._get(url, what, accept))
         wrapped = ", ".join(_wrapped(item.media_type, what) for item in ranges)
         return await unwrap(await self._get(url, what, wrapped))
+
+    async def _metadata(self, url: str) -> ArchiveStream:
+        return with_known_end(await self._get(f"{url}/metadata", What.METADATA, _DICOM_JSON))
 
     async def _get(self, url: str, what: What, accept: str, byte_range: str | None = None) -> Answer:
         headers = {"Accept": accept}
@@ -295,7 +297,10 @@ class DicomwebStore:
             headers["Range"] = byte_range
         answer = await self._client.fetch("GET", url, headers)
         if answer.status == HTTPStatus.OK or (answer.status == HTTPStatus.PARTIAL_CONTENT and byte_range is not None):
-            return _sound(answer)
+            if not answer.is_encoded:
+                return answer
+            answer.abort()
+            raise ArchiveProtocolError("the store encoded a body unasked")
         if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and byte_range is not None:
             # A range may always be ignored (RFC 9110 14.2); the port has no word for one that does not exist.
             await answer.discard()
@@ -324,16 +329,6 @@ class DicomwebStore:
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return ArchiveProtocolError("the store refuses our credential")
         return ArchiveProtocolError("the store answered with a status that it must not")
-
-
-def _sound(answer: Answer) -> Answer:
-    """Refuse an answer whose bytes could not be given on as they are, or not be known to be complete."""
-    if not answer.is_encoded and answer.has_marked_end:
-        return answer
-    answer.abort()
-    reason = "the store encoded a body unasked" if answer.is_encoded else "the end of the store's answer is not marked"
-    _log.error("archive_protocol", status=answer.status, reason=reason)
-    raise ArchiveProtocolError(reason)
 
 
 def _wrapped(media_type: MediaType, what: What) -> str:

@@ -7,6 +7,7 @@ one part. The reader above sees the bytes of the object in both cases.
 from collections.abc import AsyncIterator
 from typing import Final
 
+from kheops.archive.boundary_ended import with_known_end
 from kheops.archive.client import Answer
 from kheops.archive.port import ArchiveStream
 from kheops.dicomweb.multipart import MultipartReader, PartBegin, PartData, boundary_of
@@ -92,37 +93,40 @@ async def unwrap(answer: Answer) -> ArchiveStream:
         If it ends before the part begins.
     """
     if not answer.content_type.lower().startswith("multipart/"):
-        return answer
-    multipart = answer.chunks()
+        return with_known_end(answer)
     try:
-        boundary = boundary_of(answer.content_type)
-        reader = MultipartReader(boundary)
-        head = await _head(multipart)
-        begin: PartBegin | None = None
-        arrived = []
-        for event in reader.feed(head):
-            if isinstance(event, PartBegin) and begin is None:
-                begin = event
-            elif isinstance(event, PartBegin):
-                raise NotAcceptableError(_available(answer))
-            elif isinstance(event, PartData):
-                arrived.append(bytes(event.data))
-        if begin is None:
-            raise ArchiveProtocolError("the store sent a multipart body without a part")
-        length = _part_length(answer, begin, head, boundary)
+        return await _first_part(answer)
     except BadMultipartError:
         answer.abort()
         raise ArchiveProtocolError("the store sent a malformed multipart body") from None
     except BaseException:
         answer.abort()
         raise
+
+
+async def _first_part(answer: Answer) -> SinglePart:
+    boundary = boundary_of(answer.content_type)
+    reader = MultipartReader(boundary)
+    multipart = answer.chunks()
+    head = await _head(multipart)
+    begins = []
+    arrived = []
+    for event in reader.feed(head):
+        if isinstance(event, PartBegin):
+            begins.append(event)
+        elif isinstance(event, PartData):
+            arrived.append(bytes(event.data))
+    if not begins:
+        raise ArchiveProtocolError("the store sent a multipart body without a part")
+    if len(begins) > 1:
+        raise NotAcceptableError(_available(answer))
     return SinglePart(
         answer,
         multipart,
         reader,
         arrived=arrived,
-        content_type=begin.headers.get("content-type", _DEFAULT_TYPE),
-        content_length=length,
+        content_type=begins[0].headers.get("content-type", _DEFAULT_TYPE),
+        content_length=_part_length(answer, begins[0], head, boundary),
     )
 
 

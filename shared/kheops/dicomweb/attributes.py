@@ -4,7 +4,7 @@ Names are DICOM keywords (PS3.6). Patient and study attributes are kept *per ser
 level says where they are answered and matched, not where they are stored.
 """
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -168,7 +168,7 @@ def _date(text: str) -> str | None:
     if match is None:
         return None
     try:
-        datetime.date(int(match[1]), int(match[3]), int(match[4]))
+        dt.date(int(match[1]), int(match[3]), int(match[4]))
     except ValueError:
         return None
     return match[1] + match[3] + match[4]

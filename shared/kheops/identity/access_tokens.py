@@ -2,12 +2,15 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from kheops.clock import Clock, monotonic
+import httpx
+
+from kheops.clock import Clock
+from kheops.clock import monotonic as system_monotonic
 from kheops.clock import now as system_now
 from kheops.config import IssuerSettings
 from kheops.errors import InvalidTokenError
@@ -48,7 +51,7 @@ class VerifiedToken:
     """``act.sub`` (RFC 8693 section 4.1): who acts in the person's place; to be recorded, grants nothing."""
     email: str | None
     email_verified: bool
-    """By the rules of the issuer: see `kheops.identity.profile.Profile`."""
+    """By the rules of the issuer: see `kheops.identity.profile`."""
     name: str | None
     claims: Mapping[str, tuple[str, ...]]
     """Values of the claims that roles and groups are read from."""
@@ -68,27 +71,31 @@ class AccessTokenVerifier:
     Parameters
     ----------
     issuers
-        The trusted issuers.
+        The trusted issuers, the default one first.
+    http
+        The shared client; see `kheops.identity.control_client`.
+    clock
+        The current time.
     role_claims
         Names of the claims that roles and groups are read from; see `kheops.identity.profile.role_claims_of`.
-    now
-        The current time.
-    clock
+    monotonic
         Seconds that never go back.
     """
 
     def __init__(
         self,
-        issuers: Issuers,
+        issuers: Sequence[IssuerSettings],
+        http: httpx.AsyncClient,
+        clock: Clock = system_now,
         *,
         role_claims: frozenset[str] = frozenset(),
-        now: Clock = system_now,
-        clock: Callable[[], float] = monotonic,
+        monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
-        self._issuers = issuers
+        self.issuers = Issuers(issuers, http, monotonic=monotonic)
+        """The trusted issuers with their keys, to be shared with userinfo and login."""
         self._role_claims = role_claims
-        self._now = now
         self._clock = clock
+        self._monotonic = monotonic
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     async def verify(self, token: str) -> VerifiedToken | None:
@@ -117,17 +124,17 @@ class AccessTokenVerifier:
                 return known.token
             self._known.pop(digest, None)
         unverified = parse_unverified(token)
-        issuer = None if unverified is None or unverified.iss is None else self._issuers.get(unverified.iss)
+        issuer = None if unverified is None or unverified.iss is None else self.issuers.get(unverified.iss)
         if unverified is None or issuer is None:
             return None
-        signed = await verify_claims(unverified, issuer, audiences=issuer.settings.audiences, now=self._now)
+        signed = await verify_claims(unverified, issuer, audiences=issuer.settings.audiences, now=self._clock)
         _require_access_token(signed, issuer.settings)
         verified = self._verified(signed, issuer.settings, digest)
-        self._keep(digest, _Known(verified, issuer, signed.keys, self._clock() + CACHE_SECONDS))
+        self._keep(digest, _Known(verified, issuer, signed.keys, self._monotonic() + CACHE_SECONDS))
         return verified
 
     async def _still_good(self, known: _Known) -> bool:
-        if self._clock() >= known.until or self._now() >= known.token.expires_at:
+        if self._monotonic() >= known.until or self._clock() >= known.token.expires_at:
             return False
         keys = known.issuer.keys.at_hand() or await known.issuer.keys.current()
         return keys is known.keys

@@ -6,10 +6,8 @@ compressed bodies, and no word of what was sent or received in the log.
 
 import asyncio
 import json
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -18,7 +16,7 @@ import httpx
 from kheops.errors import IdentityProviderUnavailableError
 from kheops.observability import get_logger
 
-__all__ = ["ANSWER_LIMIT", "ANSWER_TIMEOUT", "JsonAnswer", "ask", "new_client"]
+__all__ = ["ANSWER_LIMIT", "ANSWER_TIMEOUT", "JsonAnswer", "ask"]
 
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds for a whole exchange, however slowly its bytes drip."""
@@ -45,22 +43,6 @@ class JsonAnswer:
         return self.status == _OK
 
 
-def new_client() -> httpx.AsyncClient:
-    """Return a client fit to be shared by everything that speaks to issuers; whoever asks for it closes it.
-
-    It trusts the certificates of the operating system, keeps no cookies (they would pass from one person's
-    exchange to the next), follows no redirects and reads no proxy from the environment.
-    """
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(ANSWER_TIMEOUT),
-        follow_redirects=False,
-        trust_env=False,
-        verify=ssl.create_default_context(),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        limits=httpx.Limits(max_connections=20, max_keepalive_connections=5, keepalive_expiry=30),
-    )
-
-
 async def ask(
     http: httpx.AsyncClient,
     method: Literal["GET", "POST"],
@@ -74,7 +56,7 @@ async def ask(
     Parameters
     ----------
     http
-        The shared client; see `new_client`.
+        The shared client; see `kheops.identity.control_client`.
     method, url
         What to ask. The caller has made sure that ``url`` is https or loopback.
     headers

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from kheops.clock import monotonic
+from kheops.clock import monotonic as system_monotonic
 from kheops.config import IssuerSettings
 from kheops.errors import IdentityProviderUnavailableError
 from kheops.identity.answers import ask
@@ -58,22 +58,22 @@ class Issuer:
         What the installation trusts it for.
     http
         The shared client.
-    clock
+    monotonic
         Seconds that never go back.
     """
 
     def __init__(
-        self, settings: IssuerSettings, http: httpx.AsyncClient, *, clock: Callable[[], float] = monotonic
+        self, settings: IssuerSettings, http: httpx.AsyncClient, *, monotonic: Callable[[], float] = system_monotonic
     ) -> None:
         self.settings = settings
-        self.http = http
-        self.keys = IssuerKeys(self._fetch_keys, issuer=settings.issuer, clock=clock)
+        self._http = http
+        self.keys = IssuerKeys(self._fetch_keys, issuer=settings.issuer, monotonic=monotonic)
         self._metadata = Kept(
             self._fetch_metadata,
             what=f"metadata of {settings.issuer}",
             ttl=METADATA_TTL,
             stale=METADATA_STALE,
-            clock=clock,
+            monotonic=monotonic,
         )
 
     @property
@@ -94,7 +94,7 @@ class Issuer:
 
     async def _fetch_metadata(self) -> IssuerMetadata:
         url = self.settings.discovery_url or f"{self.iss.rstrip('/')}/.well-known/openid-configuration"
-        answer = await ask(self.http, "GET", url)
+        answer = await ask(self._http, "GET", url)
         if not answer.ok:
             raise self._unusable(f"status {answer.status}")
         if answer.document.get("issuer") != self.iss:
@@ -120,7 +120,7 @@ class Issuer:
 
     async def _fetch_keys(self) -> Mapping[str, object]:
         metadata = await self._metadata.get()
-        answer = await ask(self.http, "GET", metadata.jwks_uri)
+        answer = await ask(self._http, "GET", metadata.jwks_uri)
         if not answer.ok:
             raise self._unusable(f"status {answer.status} for its keys")
         return answer.document
@@ -138,8 +138,8 @@ class Issuers:
     settings
         The trusted issuers, the default one first.
     http
-        The shared client; see `kheops.identity.answers.new_client`.
-    clock
+        The shared client; see `kheops.identity.control_client`.
+    monotonic
         Seconds that never go back; tests move it.
     """
 
@@ -148,9 +148,9 @@ class Issuers:
         settings: Sequence[IssuerSettings],
         http: httpx.AsyncClient,
         *,
-        clock: Callable[[], float] = monotonic,
+        monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
-        self._issuers = {one.issuer: Issuer(one, http, clock=clock) for one in settings}
+        self._issuers = {one.issuer: Issuer(one, http, monotonic=monotonic) for one in settings}
 
     def get(self, iss: str) -> Issuer | None:
         """Return the issuer whose ``iss`` is exactly this, or ``None``: it is not trusted."""

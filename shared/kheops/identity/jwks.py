@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWTError
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from kheops.clock import monotonic
+from kheops.clock import monotonic as system_monotonic
 from kheops.errors import IdentityProviderUnavailableError, InvalidTokenError
 from kheops.identity.kept import Kept
 from kheops.observability import get_logger
@@ -172,7 +172,7 @@ class IssuerKeys:
         Brings the issuer's JWK Set; raises `IdentityProviderUnavailableError` if it cannot.
     issuer
         Name for the log.
-    clock
+    monotonic
         Seconds that never go back.
     """
 
@@ -181,13 +181,13 @@ class IssuerKeys:
         fetch: Callable[[], Awaitable[Mapping[str, object]]],
         *,
         issuer: str,
-        clock: Callable[[], float] = monotonic,
+        monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
         async def fetch_keys() -> KeySet:
             return parse_jwks(await fetch())
 
-        self._kept = Kept(fetch_keys, what=f"keys of {issuer}", ttl=KEYS_TTL, stale=KEYS_STALE, clock=clock)
-        self._clock = clock
+        self._kept = Kept(fetch_keys, what=f"keys of {issuer}", ttl=KEYS_TTL, stale=KEYS_STALE, monotonic=monotonic)
+        self._monotonic = monotonic
         self._renewed_at = float("-inf")
 
     @property
@@ -231,9 +231,9 @@ class IssuerKeys:
 
     async def _renewed(self) -> KeySet:
         if not self._kept.fetching:
-            if self._clock() - self._renewed_at < COOL_DOWN:
+            if self._monotonic() - self._renewed_at < COOL_DOWN:
                 raise InvalidTokenError("kid-unknown")
-            self._renewed_at = self._clock()
+            self._renewed_at = self._monotonic()
         try:
             return await self._kept.renew()
         except IdentityProviderUnavailableError:

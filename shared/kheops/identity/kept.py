@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
-from kheops.clock import monotonic
+from kheops.clock import monotonic as system_monotonic
 from kheops.errors import IdentityProviderUnavailableError
 from kheops.observability import get_logger
 
@@ -41,7 +41,7 @@ class Kept(Generic[T]):
         Seconds during which the value counts as fresh.
     stale
         Further seconds during which it is used while fetches fail.
-    clock
+    monotonic
         Seconds that never go back.
     """
 
@@ -52,13 +52,13 @@ class Kept(Generic[T]):
         what: str,
         ttl: float,
         stale: float,
-        clock: Callable[[], float] = monotonic,
+        monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
         self._fetch = fetch
         self._what = what
         self._ttl = ttl
         self._stale = stale
-        self._clock = clock
+        self._monotonic = monotonic
         self._value: T | None = None
         self._fetched_at = float("-inf")
         self._failed_at: float | None = None
@@ -68,7 +68,7 @@ class Kept(Generic[T]):
 
     @property
     def fetched_at(self) -> float:
-        """When the value came, by the clock; minus infinity before the first."""
+        """When the value came; minus infinity before the first."""
         return self._fetched_at
 
     @property
@@ -122,7 +122,7 @@ class Kept(Generic[T]):
         return self._value
 
     def _age(self) -> float:
-        return self._clock() - self._fetched_at
+        return self._monotonic() - self._fetched_at
 
     def _usable(self) -> bool:
         return self._value is not None and self._age() < self._ttl + self._stale
@@ -131,7 +131,7 @@ class Kept(Generic[T]):
         return self._failed_within(BACK_OFF)
 
     def _failed_within(self, seconds: float) -> bool:
-        return self._failed_at is not None and self._clock() - self._failed_at < seconds
+        return self._failed_at is not None and self._monotonic() - self._failed_at < seconds
 
     def _begin(self) -> None:
         if not self.fetching:
@@ -143,15 +143,15 @@ class Kept(Generic[T]):
             await asyncio.shield(self._task)
 
     async def _run(self) -> None:
-        begun_at = self._clock()
+        begun_at = self._monotonic()
         try:
             value = await self._fetch()
         except IdentityProviderUnavailableError:
-            self._failed_at = self._clock()
+            self._failed_at = self._monotonic()
             age = None if self._value is None else round(self._age())
             _log.warning("issuer-document-not-renewed", what=self._what, age=age, usable=self._usable())
         except Exception:  # noqa: BLE001 - a fault of ours in reading a document must not end a task unseen
-            self._failed_at = self._clock()
+            self._failed_at = self._monotonic()
             _log.exception("issuer-document-not-renewed", what=self._what, usable=self._usable())
         else:
             self._failed_at = None

@@ -15,12 +15,15 @@ from datetime import datetime
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
+import httpx
+
 from kheops.clock import Clock
 from kheops.clock import now as system_now
+from kheops.domain.profiles import Profile
 from kheops.errors import IdentityProviderUnavailableError, InvalidTokenError, KheopsError, UnauthenticatedError
 from kheops.identity.answers import ask
 from kheops.identity.issuers import Issuer, IssuerMetadata, Issuers
-from kheops.identity.profile import Profile, profile_of, role_claims_of
+from kheops.identity.profile import completed, profile_of, role_claims_of
 from kheops.identity.signed_claims import SignedClaims, parse_unverified, verify_claims
 from kheops.identity.userinfo import fetch_profile
 from kheops.observability import get_logger
@@ -101,7 +104,7 @@ class LoggedIn:
     sub: str
     email: str | None
     email_verified: bool
-    """By the rules of the issuer: see `kheops.identity.profile.Profile`."""
+    """By the rules of the issuer: see `kheops.identity.profile`."""
     name: str | None
     claims: Mapping[str, tuple[str, ...]]
     """Values of the claims that roles and groups are read from."""
@@ -120,18 +123,26 @@ class RelyingParty:
     ----------
     issuers
         The trusted issuers; those with a ``client_id`` can be logged in at.
+    http
+        The shared client; see `kheops.identity.control_client`.
+    clock
+        The current time.
     role_claims
         Names of the claims that roles and groups are read from.
-    now
-        The current time.
     """
 
     def __init__(
-        self, issuers: Issuers, *, role_claims: frozenset[str] = frozenset(), now: Clock = system_now
+        self,
+        issuers: Issuers,
+        http: httpx.AsyncClient,
+        clock: Clock = system_now,
+        *,
+        role_claims: frozenset[str] = frozenset(),
     ) -> None:
         self._issuers = issuers
+        self._http = http
+        self._clock = clock
         self._role_claims = role_claims
-        self._now = now
 
     async def start(self, issuer: str, redirect_uri: str) -> LoginRequest:
         """Begin a login.
@@ -191,7 +202,7 @@ class RelyingParty:
         issuer, client_id = self._client_at(request.issuer)
         metadata = await issuer.metadata()
         code = _checked_code(request, response, metadata)
-        tokens = await _redeem(issuer, client_id, _needed(metadata.token_endpoint), request, code)
+        tokens = await self._redeem(issuer, client_id, _needed(metadata.token_endpoint), request, code)
         id_token, access_token = tokens.get("id_token"), tokens.get("access_token")
         if not isinstance(id_token, str):
             raise LoginRefusedError("id-token-missing")
@@ -201,7 +212,7 @@ class RelyingParty:
             _check_id_token(signed, request.nonce, client_id, access_token)
         except InvalidTokenError as error:
             raise LoginRefusedError(f"id-token-{error.reason}") from None
-        profile = await _profile(issuer, signed, access_token)
+        profile = await self._profile(issuer, signed, access_token)
         sid = signed.claims.get("sid")
         return LoggedIn(
             iss=signed.iss,
@@ -253,7 +264,45 @@ class RelyingParty:
         unverified = parse_unverified(text)
         if unverified is None:
             raise InvalidTokenError("malformed")
-        return await verify_claims(unverified, issuer, audiences=(client_id,), now=self._now)
+        return await verify_claims(unverified, issuer, audiences=(client_id,), now=self._clock)
+
+    async def _redeem(
+        self, issuer: Issuer, client_id: str, endpoint: str, request: LoginRequest, code: str
+    ) -> Mapping[str, object]:
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": request.redirect_uri,
+            "code_verifier": request.code_verifier,
+        }
+        headers: dict[str, str] = {}
+        secret = issuer.settings.client_secret
+        if secret is None:
+            form["client_id"] = client_id
+        else:
+            # RFC 6749 section 2.3.1: both are form-encoded before they become a user and a password.
+            pair = f"{quote_plus(client_id)}:{quote_plus(secret.get_secret_value())}"
+            headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+        answer = await ask(self._http, "POST", endpoint, headers=headers, form=form)
+        if not answer.ok:
+            error = answer.document.get("error")
+            known = error if error in ("invalid_grant", "invalid_client", "invalid_request") else None
+            _log.warning("login-code-refused", issuer=issuer.iss, status=answer.status, error=known)
+            raise LoginRefusedError("code-refused")
+        return answer.document
+
+    async def _profile(self, issuer: Issuer, signed: SignedClaims, access_token: str | None) -> Profile:
+        own = profile_of(signed.claims, issuer.settings)
+        if (own.email is not None and own.name is not None) or access_token is None:
+            return own
+        try:
+            asked = await fetch_profile(issuer, self._http, access_token=access_token, sub=signed.sub)
+        except InvalidTokenError as error:
+            raise LoginRefusedError(error.reason) from None
+        except KheopsError:
+            # Who they are is known by now; a name and an address can wait for the next login.
+            return own
+        return own if asked is None else completed(own, asked)
 
 
 def _checked_code(request: LoginRequest, response: AuthorizationResponse, metadata: IssuerMetadata) -> str:
@@ -268,32 +317,6 @@ def _checked_code(request: LoginRequest, response: AuthorizationResponse, metada
     if not response.code:
         raise LoginRefusedError("code-missing")
     return response.code
-
-
-async def _redeem(
-    issuer: Issuer, client_id: str, endpoint: str, request: LoginRequest, code: str
-) -> Mapping[str, object]:
-    form = {
-        "grant_type": "authorization_code",
-        "code": code,
-        "redirect_uri": request.redirect_uri,
-        "code_verifier": request.code_verifier,
-    }
-    headers: dict[str, str] = {}
-    secret = issuer.settings.client_secret
-    if secret is None:
-        form["client_id"] = client_id
-    else:
-        # RFC 6749 section 2.3.1: both are form-encoded before they become a user and a password.
-        pair = f"{quote_plus(client_id)}:{quote_plus(secret.get_secret_value())}"
-        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
-    answer = await ask(issuer.http, "POST", endpoint, headers=headers, form=form)
-    if not answer.ok:
-        error = answer.document.get("error")
-        known = error if error in {"invalid_grant", "invalid_client", "invalid_request"} else None
-        _log.warning("login-code-refused", issuer=issuer.iss, status=answer.status, error=known)
-        raise LoginRefusedError("code-refused")
-    return answer.document
 
 
 def _check_id_token(signed: SignedClaims, nonce: str, client_id: str, access_token: str | None) -> None:
@@ -318,24 +341,6 @@ def _check_id_token(signed: SignedClaims, nonce: str, client_id: str, access_tok
 def _half_hash(access_token: str, algorithm: str) -> str:
     digest = hashlib.new(f"sha{algorithm[2:]}", access_token.encode()).digest()
     return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
-
-
-async def _profile(issuer: Issuer, signed: SignedClaims, access_token: str | None) -> Profile:
-    own = profile_of(signed.claims, issuer.settings)
-    if (own.email is not None and own.name is not None) or access_token is None:
-        return own
-    try:
-        asked = await fetch_profile(issuer, access_token=access_token, sub=signed.sub)
-    except InvalidTokenError as error:
-        raise LoginRefusedError(error.reason) from None
-    except KheopsError:
-        # Who they are is known by now; a name and an address can wait for the next login.
-        return own
-    if asked is None:
-        return own
-    # The address and its verification stay together: never one's address with the other's word for it.
-    source = own if own.email is not None else asked
-    return Profile(source.email, source.email_verified, own.name or asked.name)
 
 
 def _needed(endpoint: str | None) -> str:

@@ -6,30 +6,17 @@ that the installation set for its issuer.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from kheops.config import IssuerSettings
+from kheops.domain.profiles import Profile
 
-__all__ = ["Profile", "profile_of", "role_claims_of"]
+__all__ = ["completed", "profile_of", "role_claims_of"]
 
 _EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@([^\s@\x00-\x1f\x7f]{1,253})")
 _EMAIL_LENGTH: Final = 254
 """Characters; RFC 5321 section 4.5.3.1 leaves no room for more."""
 _NAME_LENGTH: Final = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What an issuer says of a person.
-
-    ``email_verified`` is true only if the issuer says so, or is trusted without saying so, *and* may vouch for the
-    address's domain. Only then may anybody be found by the address.
-    """
-
-    email: str | None
-    email_verified: bool
-    name: str | None
 
 
 def profile_of(claims: Mapping[str, object], settings: IssuerSettings) -> Profile:
@@ -47,6 +34,15 @@ def profile_of(claims: Mapping[str, object], settings: IssuerSettings) -> Profil
         email_verified=match is not None and verified is True and _vouches_for(match.group(1), settings),
         name=name if isinstance(name, str) and 0 < len(name) <= _NAME_LENGTH and name.isprintable() else None,
     )
+
+
+def completed(profile: Profile, other: Profile) -> Profile:
+    """Return ``profile`` with what it lacks taken from ``other``, another word of the same issuer on the same person.
+
+    An address and its verification stay together: never one's address with the other's word for it.
+    """
+    source = profile if profile.email is not None else other
+    return Profile(email=source.email, email_verified=source.email_verified, name=profile.name or other.name)
 
 
 def _vouches_for(domain: str, settings: IssuerSettings) -> bool:

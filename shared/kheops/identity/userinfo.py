@@ -2,48 +2,75 @@
 
 from typing import Final
 
+import httpx
+
+from kheops.domain.profiles import Profile
 from kheops.errors import InvalidTokenError
+from kheops.identity.access_tokens import VerifiedToken
 from kheops.identity.answers import ask
-from kheops.identity.issuers import Issuer
-from kheops.identity.profile import Profile, profile_of
+from kheops.identity.issuers import Issuer, Issuers
+from kheops.identity.profile import completed, profile_of
 from kheops.observability import get_logger
 
-__all__ = ["fetch_profile"]
+__all__ = ["UserinfoClient", "fetch_profile"]
 
 _REFUSALS: Final = frozenset({400, 401, 403})
 
 _log = get_logger(__name__)
 
 
-async def fetch_profile(issuer: Issuer, *, access_token: str, sub: str) -> Profile | None:
-    """Ask the issuer about the person whose verified access token this is.
+class UserinfoClient:
+    """Asks issuers who the bearer of a token is.
 
     Parameters
     ----------
-    issuer
-        The issuer of the token; the token is sent to nobody else.
-    access_token
-        The caller's own token, already verified.
-    sub
-        The verified subject; the answer must be about the same.
-
-    Returns
-    -------
-    Profile | None
-        What it says, by the rules of the issuer; ``None`` if it has no such endpoint or does not take this token
-        there, as with tokens made for our audience alone.
-
-    Raises
-    ------
-    InvalidTokenError
-        If the answer is about somebody else (``userinfo-sub``; Core 5.3.2).
-    IdentityProviderUnavailableError
-        If the issuer does not answer.
+    issuers
+        The trusted issuers.
+    http
+        The shared client; see `kheops.identity.control_client`.
     """
+
+    def __init__(self, issuers: Issuers, http: httpx.AsyncClient) -> None:
+        self._issuers = issuers
+        self._http = http
+
+    async def fetch(self, token: str, verified: VerifiedToken) -> Profile | None:
+        """Return what the issuer says of the caller, completed by what the token itself says.
+
+        Parameters
+        ----------
+        token
+            The caller's own token; it is sent to its issuer and nobody else.
+        verified
+            What the verifier returned for it.
+
+        Returns
+        -------
+        Profile | None
+            ``None`` if the issuer has no such endpoint or does not take this token there, as with tokens made for
+            our audience alone.
+
+        Raises
+        ------
+        InvalidTokenError
+            If the answer is about somebody else (``userinfo-sub``; Core 5.3.2).
+        IdentityProviderUnavailableError
+            If the issuer does not answer.
+        """
+        issuer = self._issuers.get(verified.iss)
+        if issuer is None:
+            return None
+        asked = await fetch_profile(issuer, self._http, access_token=token, sub=verified.sub)
+        own = Profile(email=verified.email, email_verified=verified.email_verified, name=verified.name)
+        return None if asked is None else completed(asked, own)
+
+
+async def fetch_profile(issuer: Issuer, http: httpx.AsyncClient, *, access_token: str, sub: str) -> Profile | None:
+    """Ask one issuer about the person ``sub``, whose access token this is; see `UserinfoClient.fetch`."""
     endpoint = (await issuer.metadata()).userinfo_endpoint
     if endpoint is None:
         return None
-    answer = await ask(issuer.http, "GET", endpoint, headers={"Authorization": f"Bearer {access_token}"})
+    answer = await ask(http, "GET", endpoint, headers={"Authorization": f"Bearer {access_token}"})
     if not answer.ok:
         if answer.status not in _REFUSALS:
             _log.warning("userinfo-unusable", issuer=issuer.iss, status=answer.status)

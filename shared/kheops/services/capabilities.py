@@ -14,8 +14,8 @@ from kheops.domain.principals import Principal
 from kheops.domain.resources import AlbumRole
 from kheops.domain.uses import Use
 from kheops.errors import CapabilityNotFoundError
-from kheops.ids import AlbumId, CapabilityId, UserPk
 from kheops.identity.own_tokens import hash_secret, new_secret
+from kheops.ids import AlbumId, CapabilityId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
 from kheops.services.denials import refuse
 from kheops.storage import audit, capabilities, members, roles

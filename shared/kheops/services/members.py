@@ -201,15 +201,16 @@ class Members:
         """
 
         def work(tx: Connection) -> None:
-            # Whether it is leaving or removing depends on who is meant, and members may know who is.
             lock = albums.lock_album_for_deletion
             key = permitted_and_locked(tx, principal, AlbumAction.LEAVE, album, lock=lock)
             change = _Change(tx, principal, album, key, asked, self._clock())
-            member = self._member(change, user)
-            leaves = member.user == principal.user
+            member = members.find_member(tx, key, user, default_issuer=self._default_issuer)
+            leaves = member is not None and member.user == principal.user
             if not leaves:
                 permitted(tx, principal, AlbumAction.REMOVE_USER, album)
-            elif members.number_of_members(tx, key) == 1:
+            if member is None:
+                raise UserNotFoundError
+            if leaves and members.number_of_members(tx, key) == 1:
                 delete_locked_album(tx, album, key, asked, change.at)
                 return
             if member.is_admin:
@@ -221,7 +222,7 @@ class Members:
 
         await self._database.run(work)
 
-    async def set_favorite(self, principal: Principal, album: AlbumId, *, is_favorite: bool) -> None:
+    async def set_favorite(self, principal: Principal, album: AlbumId, *, is_favorite: bool, asked: Use) -> None:
         """Mark the album as one of the caller's favourites, or no longer.
 
         Raises
@@ -235,6 +236,7 @@ class Members:
         def work(tx: Connection) -> None:
             key = permitted(tx, principal, AlbumAction.EDIT_OWN_MEMBERSHIP, album)
             members.set_favorite(tx, key, principal.user, is_favorite=is_favorite)
+            audit.insert_use(tx, replace(asked, subject=album), self._clock())
 
         await self._database.run(work)
 

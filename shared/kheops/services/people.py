@@ -84,7 +84,34 @@ class Registry:
             If the issuer does not answer.
         """
         profile = await self._profile(token, verified)
-        record = await self._create(verified, profile, request_id)
+        return await self._created_or_updated(_user(verified), profile, request_id)
+
+    async def login(self, user: User, profile: Profile, *, request_id: str) -> UserRecord:
+        """Create or update a person who has just logged in in the browser.
+
+        Parameters
+        ----------
+        user
+            Who, and how the audit trail names their session.
+        profile
+            What the issuer says of them. What it leaves out stays as it was.
+        request_id
+            Of the request, for the audit trail.
+
+        Raises
+        ------
+        InvalidTokenError
+            If the person is suspended.
+        DatabaseUnavailableError
+            If the database does not answer.
+        """
+        assert user.iss is not None
+        assert user.sub is not None
+        known = await self._database.run(partial(people.find_by_identity, iss=user.iss, sub=user.sub))
+        return await self._created_or_updated(user, _completed(profile, known), request_id)
+
+    async def _created_or_updated(self, user: User, profile: Profile, request_id: str) -> UserRecord:
+        record = await self._create(user, profile, request_id)
         if record.suspended_at is not None:
             raise InvalidTokenError("suspended")
         record = await self._database.run(partial(people.update_profile, user=record.user, profile=profile))
@@ -104,7 +131,7 @@ class Registry:
                 # The token is good all the same; KHEOPS's /register fills name and e-mail in later.
                 _LOG.warning("people.profile_missing", iss=verified.iss, error=type(error).__name__)
                 profile = _of_token(verified)
-            record = await self._create(verified, profile, request_id)
+            record = await self._create(_user(verified), profile, request_id)
         self._remember(record)
         return record
 
@@ -115,10 +142,13 @@ class Registry:
                 return profile
         return _of_token(verified)
 
-    async def _create(self, verified: VerifiedToken, profile: Profile, request_id: str) -> UserRecord:
+    async def _create(self, user: User, profile: Profile, request_id: str) -> UserRecord:
+        iss, sub = user.iss, user.sub
+        assert iss is not None
+        assert sub is not None
         at = self._clock()
         use = Use(
-            user=User(verified.iss, verified.sub, verified.token_id, verified.acting_party),
+            user=user,
             kind=UseKind.PERSON_CREATED,
             outcome=Outcome.GRANTED,
             source_address=None,
@@ -126,10 +156,10 @@ class Registry:
         )
 
         def create(tx: Connection) -> UserRecord:
-            existing = people.find_by_identity(tx, iss=verified.iss, sub=verified.sub)
+            existing = people.find_by_identity(tx, iss=iss, sub=sub)
             if existing is not None:
                 return existing
-            record = people.create_user(tx, iss=verified.iss, sub=verified.sub, profile=profile, at=at)
+            record = people.create_user(tx, iss=iss, sub=sub, profile=profile, at=at)
             audit.insert_use(tx, use, at)
             return record
 
@@ -145,3 +175,17 @@ class Registry:
 
 def _of_token(verified: VerifiedToken) -> Profile:
     return Profile(email=verified.email, email_verified=verified.email_verified, name=verified.name)
+
+
+def _user(verified: VerifiedToken) -> User:
+    return User(verified.iss, verified.sub, verified.token_id, verified.acting_party)
+
+
+def _completed(profile: Profile, known: UserRecord | None) -> Profile:
+    if known is None:
+        return profile
+    # The address and its verification stay together: never one's address with the other's word for it.
+    email, verified = profile.email, profile.email_verified
+    if email is None:
+        email, verified = known.email, known.email_verified
+    return Profile(email=email, email_verified=verified, name=profile.name or known.name)

@@ -45,7 +45,7 @@ Dispatch = Callable[[Call], Awaitable[AsgiResponse]]
 """Finds and runs the handler of a call; raises `RouteNotFoundError` for paths that are not its own."""
 
 
-async def answer(dispatch: Dispatch, request: Request) -> Response:
+async def answer(dispatch: Dispatch, request: Request) -> AsgiResponse:
     """Return the answer to a request to one of our services, whatever happens; never raises.
 
     Parameters
@@ -60,14 +60,14 @@ async def answer(dispatch: Dispatch, request: Request) -> Response:
         process = await open_process()
     except KheopsError as error:
         _LOG.error("process.not_opened", request_id=request_id, error=type(error).__name__)
-        return _Finished(problem(UnavailableError(), realm=""), [], request_id)  # type: ignore[return-value]
+        return _Finished(problem(UnavailableError(), realm=""), [], request_id)
     headers = api_headers(request.headers, process.settings.allowed_origins)
     if is_preflight(request.method, request.headers):
         preflight = Response(status_code=204)
         allow = preflight_headers(request.headers, process.settings.allowed_origins)
-        return _Finished(preflight, allow, request_id)  # type: ignore[return-value]
+        return _Finished(preflight, allow, request_id)
     response = await _respond(dispatch, request, process, request_id)
-    return _Finished(response, headers, request_id)  # type: ignore[return-value] - the framework passes it on as it is
+    return _Finished(response, headers, request_id)
 
 
 async def _respond(dispatch: Dispatch, request: Request, process: Process, request_id: str) -> AsgiResponse:
@@ -203,7 +203,7 @@ def application(dispatch: Dispatch, module: ModuleType) -> Application:
     module
         The module itself, already loaded; the framework would load it a second time by its path otherwise.
     """
-    framework = functions_framework.aio.create_asgi_app_from_module("entry", module.__file__, None, module, None)
+    framework = functions_framework.aio.create_asgi_app_from_module("entry", module.__file__, None, module, None)  # type: ignore[no-untyped-call]
     return Application(framework, dispatch)
 
 

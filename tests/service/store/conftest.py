@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 from sqlalchemy import text
 
 from kheops import clock
+from kheops.archive.port import Archive
 from kheops.domain.policy import StoreTarget
 from kheops.domain.principals import Person, Principal
 from kheops.domain.profiles import Profile
@@ -39,7 +41,7 @@ class StoreWorld:
     def storing(self) -> Storing:
         return Storing(
             database=self.database,
-            archive=self.archive,  # type: ignore[arg-type] - the storing half of the port
+            archive=cast("Archive", self.archive),
             clock=self.now,
             lease_seconds=self.lease_seconds,
             held_bytes=64 * 1024 * 1024,
@@ -88,7 +90,7 @@ class StoreWorld:
         return asyncio.run(run())
 
     def reconcile(self) -> Reconciliation:
-        reconciler = Reconciler(self.database, self.archive, self.now)  # type: ignore[arg-type]
+        reconciler = Reconciler(self.database, cast("Archive", self.archive), self.now)
         return asyncio.run(reconciler.run())
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:

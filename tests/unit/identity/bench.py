@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+import httpx
+
 from kheops.config import IssuerSettings
 from kheops.errors import InvalidTokenError
 from kheops.identity.access_tokens import AccessTokenVerifier
-from kheops.identity.answers import new_client
-from kheops.identity.issuers import Issuer, Issuers
+from kheops.identity.control_client import control_client
+from kheops.identity.issuers import Issuer
 from tests.fakes.jwks_server import FakeIssuer, SigningKey
 
 T = TypeVar("T")
@@ -43,12 +45,12 @@ class Bench:
 
     fake: FakeIssuer
     clock: MovingClock
-    issuers: Issuers
+    http: httpx.AsyncClient
     verifier: AccessTokenVerifier
 
     @property
     def issuer(self) -> Issuer:
-        found = self.issuers.get(self.fake.issuer)
+        found = self.verifier.issuers.get(self.fake.issuer)
         assert found is not None
         return found
 
@@ -91,19 +93,27 @@ def settings_for(fake: FakeIssuer, **changes: object) -> IssuerSettings:
 
 
 @asynccontextmanager
-async def bench(fake: FakeIssuer, *, role_claims: frozenset[str] = frozenset(), **changes: object) -> AsyncIterator[Bench]:
+async def bench(
+    fake: FakeIssuer, *, role_claims: frozenset[str] = frozenset(), **changes: object
+) -> AsyncIterator[Bench]:
     clock = MovingClock()
-    async with new_client() as http:
-        issuers = Issuers([settings_for(fake, **changes)], http, clock=clock.monotonic)
-        verifier = AccessTokenVerifier(issuers, role_claims=role_claims, now=clock.now, clock=clock.monotonic)
-        yield Bench(fake, clock, issuers, verifier)
+    async with control_client() as http:
+        trusted = [settings_for(fake, **changes)]
+        verifier = AccessTokenVerifier(trusted, http, clock.now, role_claims=role_claims, monotonic=clock.monotonic)
+        yield Bench(fake, clock, http, verifier)
 
 
-def on_bench(fake: FakeIssuer, body: Callable[[Bench], Awaitable[T]], **changes: object) -> T:
+def on_bench(
+    fake: FakeIssuer,
+    body: Callable[[Bench], Awaitable[T]],
+    *,
+    role_claims: frozenset[str] = frozenset(),
+    **changes: object,
+) -> T:
     """Run ``body`` with a bench whose issuer is trusted by settings with these changes."""
 
     async def run() -> T:
-        async with bench(fake, **changes) as made:
+        async with bench(fake, role_claims=role_claims, **changes) as made:
             return await body(made)
 
     return asyncio.run(run())

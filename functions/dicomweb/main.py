@@ -1,0 +1,23 @@
+"""The data plane: QIDO-RS, WADO-RS, STOW-RS, and the sharing verbs under /studies.
+
+`entry` is the function for functions-framework, `app` the application for any ASGI server.
+"""
+
+import sys
+
+import functions_framework.aio
+from starlette.requests import Request
+
+from kheops.web.asgi import answer, application
+from kheops.web.call import AsgiResponse
+from kheops.web.dicomweb_service import dispatch
+
+__all__ = ["app", "entry"]
+
+
+@functions_framework.aio.http
+async def entry(request: Request) -> AsgiResponse:
+    return await answer(dispatch, request)
+
+
+app = application(dispatch, sys.modules[__name__])

@@ -1,0 +1,64 @@
+"""The command: ``python -m local.healthcare_emulator --port 8085 --data .local/healthcare``."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from local.healthcare_emulator.app import Emulator, StoreName
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(
+        prog="python -m local.healthcare_emulator",
+        description="A DICOM store with the paths, answers and refusals of the Google Cloud Healthcare API.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, required=True, help="port to listen on")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="where to keep everything")
+    parser.add_argument("--project", default="local")
+    parser.add_argument("--location", default="local")
+    parser.add_argument("--dataset", default="kheops")
+    parser.add_argument("--store", default="kheops")
+    parser.add_argument("--public-url", help="where clients reach it, if not at the Host that they name")
+    parser.add_argument("--token-lifetime", type=int, default=3600, metavar="SECONDS")
+    parser.add_argument(
+        "--operation-seconds", type=float, default=0.2, metavar="SECONDS", help="how long a deletion takes"
+    )
+    options = parser.parse_args()
+    name = StoreName(project=options.project, location=options.location, dataset=options.dataset, store=options.store)
+    emulator = Emulator(
+        options.data,
+        name,
+        public_url=options.public_url,
+        token_lifetime=options.token_lifetime,
+        operation_seconds=options.operation_seconds,
+    )
+    print(f"http://{options.host}:{options.port}/v1/{name.path}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(emulator, options.host, options.port))
+
+
+async def _serve(emulator: Emulator, host: str, port: int) -> None:
+    server = Server(
+        emulator,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_level=LogLevels.error,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
+    await server.serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""A request and its answer, in ASGI terms, without ever holding a body."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote_plus
+
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
+
+from local.healthcare_emulator.dicom_file import Piece
+from local.healthcare_emulator.google_errors import GoogleError
+
+__all__ = ["Call", "ClientGoneError", "file_pieces"]
+
+_CHUNK: Final = 256 * 1024
+"""Bytes read from a file at once."""
+
+
+class ClientGoneError(Exception):
+    """The client left before its body was complete, or before ours was."""
+
+
+class Call:
+    """One HTTP request.
+
+    Parameters
+    ----------
+    scope, receive, send
+        ASGI's.
+    public_url
+        Where clients reach us, if not at the Host that they name.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, public_url: str | None) -> None:
+        self.method: str = scope["method"]
+        self.path: str = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        self.headers = Headers(scope=scope)
+        self.origin = public_url or f"{scope.get('scheme', 'http')}://{self.headers.get('host', 'localhost')}"
+        self.started = False
+        self._query: str = scope.get("query_string", b"").decode("latin-1")
+        self._receive = receive
+        self._send = send
+
+    def query(self) -> dict[str, str]:
+        """Return the query's parameters; raise `GoogleError` if one comes twice."""
+        parameters: dict[str, str] = {}
+        for field in self._query.split("&"):
+            name, _, value = field.partition("=")
+            if not field:
+                continue
+            name = unquote_plus(name)
+            if name in parameters:
+                raise GoogleError.bad_request(f"repeated parameter: {name}")
+            parameters[name] = unquote_plus(value)
+        return parameters
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """Give the request's body in pieces; raise `ClientGoneError` if it ends early."""
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            if message.get("body"):
+                yield message["body"]
+            if not message.get("more_body"):
+                return
+
+    async def answer(
+        self, status: HTTPStatus, body: bytes, content_type: str, *, headers: dict[str, str] | None = None
+    ) -> None:
+        """Answer with a short body."""
+        await self._start(status, {**(headers or {}), "Content-Type": content_type, "Content-Length": str(len(body))})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def stream(self, content_type: str, pieces: Iterator[bytes], *, length: int | None = None) -> None:
+        """Answer 200 with a body of any length.
+
+        Parameters
+        ----------
+        content_type
+            Of the body.
+        pieces
+            The body; raising cuts it.
+        length
+            Bytes in all; ``None`` sends it chunked.
+
+        Raises
+        ------
+        ClientGoneError
+            If the client leaves before the end.
+        """
+        headers = {"Content-Type": content_type}
+        if length is not None:
+            headers["Content-Length"] = str(length)
+        await self._start(HTTPStatus.OK, headers)
+        # The server does not tell a sender that nobody listens any more.
+        left = asyncio.ensure_future(self._left())
+        try:
+            for piece in pieces:
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+                if left.done():
+                    raise ClientGoneError
+            await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            left.cancel()
+            with suppress(asyncio.CancelledError):
+                await left
+
+    async def _left(self) -> None:
+        message: Message = {"type": ""}
+        while message["type"] != "http.disconnect":
+            message = await self._receive()
+
+    async def _start(self, status: HTTPStatus, headers: dict[str, str]) -> None:
+        self.started = True
+        raw: Sequence[tuple[bytes, bytes]] = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
+        start: dict[str, Any] = {"type": "http.response.start", "status": int(status), "headers": raw}
+        await self._send(start)
+
+
+def file_pieces(path: Path, runs: Sequence[Piece]) -> Iterator[bytes]:
+    """Give runs of a file's bytes, a little at a time."""
+    with path.open("rb") as file:
+        for run in runs:
+            if run.held is not None:
+                yield run.held
+                continue
+            file.seek(run.offset)
+            remaining = run.length
+            while remaining:
+                data = file.read(min(_CHUNK, remaining))
+                if not data:
+                    raise OSError("the file is shorter than its index says")
+                remaining -= len(data)
+                yield data

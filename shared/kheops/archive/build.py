@@ -1,0 +1,22 @@
+"""Making the adapter that the settings ask for."""
+
+from kheops.archive.port import Archive
+from kheops.config import Settings
+
+__all__ = ["archive_of"]
+
+
+def archive_of(settings: Settings) -> Archive:
+    """Return the DICOM store of the settings. It connects when it is first used."""
+    if settings.store_kind == "google":
+        from kheops.archive.google_healthcare import GoogleHealthcare  # brings google-auth along
+
+        return GoogleHealthcare(settings.store_url)
+    from kheops.archive.dicomweb_server import BasicAuthorization, DicomwebServer
+
+    authorization = None
+    if settings.store_user is not None and settings.store_password is not None:
+        authorization = BasicAuthorization(
+            user=settings.store_user, password=settings.store_password.get_secret_value()
+        )
+    return DicomwebServer(settings.store_url, authorization=authorization, orthanc_url=settings.orthanc_url)

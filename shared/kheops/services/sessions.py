@@ -1,0 +1,201 @@
+"""Browser sessions: begun at login, found at each request, ended by logout, by time, or with the person's standing."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection
+
+from kheops.clock import Clock
+from kheops.domain.principals import Person
+from kheops.domain.profiles import Profile
+from kheops.domain.uses import Use, User
+from kheops.errors import InvalidTokenError
+from kheops.identity.login import LoggedIn
+from kheops.identity.sessions import SessionSecrets
+from kheops.services.people import Registry
+from kheops.storage import audit, sessions
+from kheops.storage.engine import Database
+from kheops.storage.sessions import SessionRecord
+
+__all__ = ["ABSOLUTE_LIFETIME", "IDLE_LIFETIME", "BegunSession", "EndedSession", "Session", "Sessions"]
+
+IDLE_LIFETIME: Final = timedelta(minutes=30)
+"""A session that nobody uses for so long has ended; NIST SP 800-63B section 4.2.3 allows an hour at most."""
+ABSOLUTE_LIFETIME: Final = timedelta(hours=12)
+"""No session lasts longer, however much it is used: one working day."""
+_TOUCHED_EVERY: Final = timedelta(minutes=1)
+"""How often its use is written at most; so a session may end up to a minute before it has been idle long enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session that is good now."""
+
+    person: Person
+    display_name: str
+    """What the person is called on their own pages."""
+    form_token: str = field(repr=False)
+    """What each of its forms must carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class BegunSession:
+    """A new session and its secret, which goes into the browser's cookie and nowhere else."""
+
+    session: Session
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """What logging out at the issuer as well needs."""
+
+    iss: str
+    id_token: str | None = field(repr=False)
+
+
+class Sessions:
+    """Keeps the sessions of browsers.
+
+    Parameters
+    ----------
+    database
+        Where they are kept.
+    clock
+        The current time.
+    registry
+        Knows people.
+    secrets
+        Hashes and seals.
+    """
+
+    def __init__(self, database: Database, clock: Clock, *, registry: Registry, secrets: SessionSecrets) -> None:
+        self._database = database
+        self._clock = clock
+        self._registry = registry
+        self._secrets = secrets
+
+    async def begin(self, logged_in: LoggedIn, *, asked: Use, replaced: str | None) -> BegunSession:
+        """Begin a session for somebody who has just logged in; its secret is always a new one.
+
+        Parameters
+        ----------
+        logged_in
+            Who, by the word of their issuer.
+        asked
+            The use; whose it is gets filled in.
+        replaced
+            The secret of the session that the browser had before; that one ends.
+
+        Raises
+        ------
+        InvalidTokenError
+            If the person is suspended.
+        DatabaseUnavailableError
+            If the database does not answer.
+        """
+        secret = self._secrets.new_secret()
+        id_hash = self._secrets.hash_secret(secret)
+        assert id_hash is not None
+        name = _name(id_hash)
+        profile = Profile(email=logged_in.email, email_verified=logged_in.email_verified, name=logged_in.name)
+        user = User(logged_in.iss, logged_in.sub, name)
+        record = await self._registry.login(user, profile, request_id=asked.request_id)
+        at = self._clock()
+        replaced_hash = None if replaced is None else self._secrets.hash_secret(replaced)
+        sealed_id_token = self._secrets.seal_id_token(logged_in.id_token)
+
+        def begin(tx: Connection) -> None:
+            if replaced_hash is not None:
+                sessions.delete_session(tx, id_hash=replaced_hash)
+            sessions.delete_ended(tx, at=at, seen_since=at - IDLE_LIFETIME)
+            begun = sessions.create_session(
+                tx,
+                id_hash=id_hash,
+                user=record.user,
+                sealed_id_token=sealed_id_token,
+                at=at,
+                expires_at=at + ABSOLUTE_LIFETIME,
+            )
+            if not begun:
+                raise InvalidTokenError("suspended")
+            audit.insert_use(tx, replace(asked, user=user), at)
+
+        await self._database.run(begin)
+        person = Person(user=record.user, iss=record.iss, sub=record.sub, token_id=name)
+        session = Session(person, _display_name(record.name, record.email, record.sub), self._form_token(secret))
+        return BegunSession(session, secret)
+
+    async def find(self, secret: str) -> Session | None:
+        """Return the session of a browser; ``None`` if there is none, it has ended, or its person is suspended.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            If the database does not answer.
+        """
+        id_hash = self._secrets.hash_secret(secret)
+        if id_hash is None:
+            return None
+        record = await self._database.run(partial(_seen, id_hash=id_hash, at=self._clock()))
+        if record is None:
+            return None
+        person = Person(user=record.user, iss=record.iss, sub=record.sub, token_id=_name(id_hash))
+        return Session(person, _display_name(record.name, record.email, record.sub), self._form_token(secret))
+
+    async def end(self, secret: str, *, asked: Use) -> EndedSession | None:
+        """End a session for good; ``None`` if there is none.
+
+        Parameters
+        ----------
+        secret
+            Its secret.
+        asked
+            The use; whose it is gets filled in.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            If the database does not answer; then the session goes on.
+        """
+        id_hash = self._secrets.hash_secret(secret)
+        if id_hash is None:
+            return None
+        record = await self._database.run(partial(_ended, id_hash=id_hash, asked=asked, at=self._clock()))
+        if record is None:
+            return None
+        sealed = record.sealed_id_token
+        return EndedSession(record.iss, None if sealed is None else self._secrets.open_id_token(sealed))
+
+    def is_form_token(self, token: str, secret: str) -> bool:
+        """Return whether ``token`` came from a form of the session with this secret."""
+        return self._secrets.is_form_token(token, secret)
+
+    def _form_token(self, secret: str) -> str:
+        return self._secrets.form_token(secret)
+
+
+def _seen(tx: Connection, *, id_hash: bytes, at: datetime) -> SessionRecord | None:
+    record = sessions.find_session(tx, id_hash=id_hash, at=at, seen_since=at - IDLE_LIFETIME)
+    if record is not None and at - record.last_seen_at >= _TOUCHED_EVERY:
+        sessions.touch_session(tx, id_hash=id_hash, at=at)
+    return record
+
+
+def _ended(tx: Connection, *, id_hash: bytes, asked: Use, at: datetime) -> SessionRecord | None:
+    record = sessions.delete_session(tx, id_hash=id_hash)
+    if record is not None:
+        user = User(record.iss, record.sub, _name(id_hash))
+        audit.insert_use(tx, replace(asked, user=user), at)
+    return record
+
+
+def _name(id_hash: bytes) -> str:
+    """Return what the audit trail calls a session: a part of its hash, from which nobody gets to its secret."""
+    return f"session:{id_hash[:8].hex()}"
+
+
+def _display_name(name: str | None, email: str | None, sub: str) -> str:
+    return name or email or sub

@@ -1,0 +1,149 @@
+"""``/albums``: creating, listing, reading, editing, deleting, favourites."""
+
+from dataclasses import fields
+from typing import Final
+
+from starlette.responses import Response
+
+from kheops.domain.albums import (
+    ALBUM_DESCRIPTION_LENGTH,
+    ALBUM_NAME_LENGTH,
+    AlbumDraft,
+    AlbumEdit,
+    AlbumSort,
+    FlagChanges,
+    Page,
+)
+from kheops.domain.resources import AlbumFlags
+from kheops.domain.uses import UseKind
+from kheops.errors import BadQueryParameterError
+from kheops.ids import AlbumId
+from kheops.services.albums import AlbumFilter, AlbumView
+from kheops.web.api.answers import Json, done, json_of, listed, local_time, member_json
+from kheops.web.api.parameters import album_of, bounded, form_of, query_of
+from kheops.web.call import Call, Form
+
+__all__ = ["create", "delete", "edit", "get", "list_albums", "mark_favorite", "unmark_favorite"]
+
+_FLAGS: Final = {
+    "addUser": "add_user",
+    "downloadSeries": "download_series",
+    "sendSeries": "send_series",
+    "deleteSeries": "delete_series",
+    "addSeries": "add_series",
+    "writeComments": "write_comments",
+}
+_SORTS: Final = ("created_time", "last_event_time", "name")
+
+
+async def create(call: Call) -> Response:
+    form = await form_of(call, "name", "description", *_FLAGS)
+    description = form.one("description") or ""
+    draft = AlbumDraft(
+        name=bounded("name", form.required("name"), most=ALBUM_NAME_LENGTH),
+        description=_description(description) if description.strip() else "",
+        flags=_flags(form),
+    )
+    view = await call.process.albums.create(call.principal, draft, asked=call.use(UseKind.ALBUM_CREATED))
+    return json_of(_json(view), status=201)
+
+
+async def list_albums(call: Call) -> Response:
+    query = query_of(call, "limit", "offset", "sort", "favorite", "canAddSeries", "canCreateCapabilityToken")
+    wanted = AlbumFilter(
+        favorite=query.flag("favorite"),
+        can_add_series=query.flag("canAddSeries"),
+        can_create_capability=query.flag("canCreateCapabilityToken"),
+    )
+    views, total = await call.process.albums.list(call.principal, wanted, _sort(query.one("sort")), query.page())
+    return listed([_json(view) for view in views], total)
+
+
+async def get(call: Call) -> Response:
+    page = Page() if query_of(call, "includeUsers").flag("includeUsers") else None
+    return json_of(_json(await call.process.albums.get(call.principal, _album(call), page)))
+
+
+async def edit(call: Call) -> Response:
+    form = await form_of(call, "name", "description", *_FLAGS, "notificationNewSeries", "notificationNewComment")
+    name, description = form.one("name"), form.one("description")
+    changes = AlbumEdit(
+        name=None if name is None else bounded("name", name, most=ALBUM_NAME_LENGTH),
+        description=None if description is None else _description(description),
+        flags=FlagChanges(**{field: form.flag(name) for name, field in _FLAGS.items()}),
+        notification_new_series=form.flag("notificationNewSeries"),
+        notification_new_comment=form.flag("notificationNewComment"),
+    )
+    use = call.use(UseKind.ALBUM_EDITED)
+    return json_of(_json(await call.process.albums.edit(call.principal, _album(call), changes, asked=use)))
+
+
+async def delete(call: Call) -> Response:
+    await call.process.albums.delete(call.principal, _album(call), asked=call.use(UseKind.ALBUM_DELETED))
+    return done()
+
+
+async def mark_favorite(call: Call) -> Response:
+    return await _favorite(call, is_favorite=True)
+
+
+async def unmark_favorite(call: Call) -> Response:
+    return await _favorite(call, is_favorite=False)
+
+
+async def _favorite(call: Call, *, is_favorite: bool) -> Response:
+    await call.process.albums.members.set_favorite(
+        call.principal, _album(call), is_favorite=is_favorite, asked=call.use(UseKind.ALBUM_EDITED)
+    )
+    return done()
+
+
+def _album(call: Call) -> AlbumId:
+    return album_of(call.params["album"])
+
+
+def _description(text: str) -> str:
+    return bounded("description", text, most=ALBUM_DESCRIPTION_LENGTH)
+
+
+def _flags(form: Form) -> AlbumFlags:
+    given = {field: form.flag(name) for name, field in _FLAGS.items()}
+    return AlbumFlags(**{field: value for field, value in given.items() if value is not None})
+
+
+def _sort(text: str | None) -> AlbumSort:
+    if text is None:
+        return AlbumSort()
+    key = text.removeprefix("-")
+    if key not in _SORTS:
+        raise BadQueryParameterError(f"'sort' may be {', '.join(_SORTS)}, with - before it for descending.")
+    return AlbumSort(key=key, descending=text.startswith("-"))
+
+
+def _json(view: AlbumView) -> Json:
+    """Return an album as KHEOPS's AlbumResponse."""
+    record, contents = view.record, view.contents
+    reduced: dict[str, object] = {
+        "album_id": record.album,
+        "name": record.name,
+        "description": record.description,
+        "modalities": list(contents.modalities),
+        "number_of_studies": contents.number_of_studies,
+        "number_of_series": contents.number_of_series,
+        "number_of_instances": contents.number_of_instances,
+    }
+    if view.reduced:
+        return reduced
+    return {
+        **reduced,
+        "created_time": local_time(record.created_at),
+        "last_event_time": local_time(record.last_event_at),
+        "number_of_users": record.number_of_users,
+        "number_of_comments": 0,
+        "users": None if view.members is None else [member_json(member) for member in view.members],
+        **{each.name: getattr(record.flags, each.name) for each in fields(AlbumFlags)},
+        "is_admin": record.is_admin,
+        "is_favorite": record.is_favorite,
+        "notification_new_series": record.notification_new_series,
+        "notification_new_comment": record.notification_new_comment,
+    }

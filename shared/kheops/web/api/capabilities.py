@@ -1,0 +1,148 @@
+"""``/capabilities``."""
+
+from calendar import monthrange
+from datetime import UTC, datetime
+from typing import Final
+
+from starlette.responses import Response
+
+from kheops.domain.capabilities import CAPABILITY_TITLE_LENGTH, CapabilityDraft, CapabilityScope
+from kheops.domain.principals import CapabilityPermissions
+from kheops.domain.uses import UseKind
+from kheops.errors import BadFormParameterError, BadQueryParameterError
+from kheops.ids import AlbumId, capability_id
+from kheops.services.capabilities import CapabilityView
+from kheops.storage.capabilities import CapabilityUser
+from kheops.web.api.answers import Json, json_of, listed, zoned_time
+from kheops.web.api.parameters import album_of, bounded, form_of, query_of
+from kheops.web.call import Call, Form
+
+__all__ = ["create", "get", "list_capabilities", "revoke"]
+
+_FORM: Final = (
+    "title",
+    "scope_type",
+    "album",
+    "read_permission",
+    "write_permission",
+    "appropriate_permission",
+    "download_permission",
+    "expiration_time",
+    "not_before_time",
+)
+_DEFAULT_MONTHS: Final = 3
+
+
+async def create(call: Call) -> Response:
+    draft = _draft(await form_of(call, *_FORM), call.process.clock())
+    use = call.use(UseKind.CAPABILITY_CREATED)
+    new = await call.process.capabilities.create(call.principal, draft, asked=use)
+    body = {**_json(new.view), "secret": new.secret, "access_token": new.secret}
+    return json_of(body, status=201, holds_secret=True)
+
+
+async def list_capabilities(call: Call) -> Response:
+    query = query_of(call, "valid", "album", "user", "limit", "offset")
+    album, user = query.one("album"), query.one("user")
+    if album is None and user is not None:
+        raise BadQueryParameterError("'user' goes with 'album' only.")
+    if album is None:
+        views, total = await call.process.capabilities.list(
+            call.principal, only_valid=query.flag("valid"), page=query.page()
+        )
+    else:
+        views, total = await call.process.capabilities.list_of_album(
+            call.principal, album_of(album), user=user, only_valid=query.flag("valid"), page=query.page()
+        )
+    return listed([_json(view) for view in views], total)
+
+
+async def get(call: Call) -> Response:
+    capability = capability_id(call.params["capability"])
+    return json_of(_json(await call.process.capabilities.get(call.principal, capability)))
+
+
+async def revoke(call: Call) -> Response:
+    capability = capability_id(call.params["capability"])
+    use = call.use(UseKind.CAPABILITY_REVOKED)
+    return json_of(_json(await call.process.capabilities.revoke(call.principal, capability, asked=use)))
+
+
+def _draft(form: Form, at: datetime) -> CapabilityDraft:
+    title = bounded("title", form.required("title"), most=CAPABILITY_TITLE_LENGTH)
+    permissions = CapabilityPermissions(
+        read=form.flag("read_permission") or False,
+        write=form.flag("write_permission") or False,
+        appropriate=form.flag("appropriate_permission") or False,
+        download=form.flag("download_permission") or False,
+    )
+    if (permissions.appropriate or permissions.download) and not permissions.read:
+        raise BadFormParameterError("'appropriate_permission' and 'download_permission' need 'read_permission'.")
+    not_before = _time(form, "not_before_time") or at
+    expires_at = _time(form, "expiration_time") or _months_later(max(at, not_before))
+    if expires_at <= max(at, not_before):
+        raise BadFormParameterError("'expiration_time' must lie in the future and after 'not_before_time'.")
+    return CapabilityDraft(
+        title=title, album=_scope(form), permissions=permissions, not_before=not_before, expires_at=expires_at
+    )
+
+
+def _scope(form: Form) -> AlbumId | None:
+    album = form.one("album")
+    match form.required("scope_type"):
+        case CapabilityScope.USER:
+            if album is not None:
+                raise BadFormParameterError("'album' goes with 'scope_type=album' only.")
+            return None
+        case CapabilityScope.ALBUM:
+            return album_of(form.required("album"))
+        case _:
+            raise BadFormParameterError("'scope_type' must be user or album.")
+
+
+def _time(form: Form, name: str) -> datetime | None:
+    text = form.one(name)
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise BadFormParameterError(f"'{name}' must have an offset from UTC, such as Z or +01:00.")
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadFormParameterError(f"'{name}' must be an ISO 8601 date and time with an offset.") from None
+
+
+def _months_later(at: datetime) -> datetime:
+    years, month = divmod(at.month - 1 + _DEFAULT_MONTHS, 12)
+    year, month = at.year + years, month + 1
+    return at.replace(year=year, month=month, day=min(at.day, monthrange(year, month)[1]))
+
+
+def _json(view: CapabilityView) -> Json:
+    """Return a token as KHEOPS's CapabilityResponse, without its secret."""
+    record = view.record
+    album = {"album_id": record.album, "name": record.album_name} if view.names_album else None
+    return {
+        "id": record.capability,
+        "token_type": "Bearer",
+        "title": record.title,
+        "scope_type": record.scope.value,
+        "album": album,
+        "read_permission": record.permissions.read,
+        "write_permission": record.permissions.write,
+        "appropriate_permission": record.permissions.appropriate,
+        "download_permission": record.permissions.download,
+        "issued_at_time": zoned_time(record.issued_at),
+        "not_before_time": zoned_time(record.not_before),
+        "expiration_time": zoned_time(record.expires_at),
+        "last_used": zoned_time(record.last_used_at),
+        "revoke_time": zoned_time(record.revoked_at),
+        "revoked": record.revoked_at is not None,
+        "created_by": _user_json(record.created_by),
+        "revoked_by": None if record.revoked_by is None else _user_json(record.revoked_by),
+    }
+
+
+def _user_json(user: CapabilityUser) -> Json:
+    return {"email": user.email, "name": user.name, "sub": user.sub}

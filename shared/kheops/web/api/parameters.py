@@ -1,0 +1,90 @@
+"""What requests to the control plane carry: forms and query strings, with nothing in them that is not known."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from kheops.domain.albums import Page
+from kheops.errors import AlbumNotFoundError, BadFormParameterError, BadQueryParameterError, InvalidIdentifierError
+from kheops.ids import AlbumId, album_id
+from kheops.web.call import Call, Form
+
+__all__ = ["Query", "album_of", "bounded", "form_of", "query_of"]
+
+_INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query string whose names are known and given once each."""
+
+    values: Mapping[str, str]
+
+    def one(self, name: str) -> str | None:
+        """Return a value; ``None`` if absent."""
+        return self.values.get(name)
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean, false if absent; raise `BadQueryParameterError` unless it is true or false."""
+        value = self.values.get(name, "false").lower()
+        if value not in {"true", "false"}:
+            raise BadQueryParameterError(f"'{name}' must be true or false.")
+        return value == "true"
+
+    def page(self) -> Page:
+        """Return ``limit`` and ``offset``; raise `BadQueryParameterError` unless whole numbers from 1 and from 0."""
+        default = Page()
+        return Page(limit=self._integer("limit", default.limit, least=1), offset=self._integer("offset", 0, least=0))
+
+    def _integer(self, name: str, default: int, *, least: int) -> int:
+        text = self.values.get(name)
+        if text is None:
+            return default
+        if _INTEGER.fullmatch(text) is None or int(text) < least:
+            raise BadQueryParameterError(f"'{name}' must be a whole number of at least {least}.")
+        return int(text)
+
+
+def query_of(call: Call, *known: str) -> Query:
+    """Return the query string; raise `BadQueryParameterError` if it has other names, or one twice."""
+    pairs = call.query()
+    values = dict(pairs)
+    if values.keys() - set(known):
+        names = ", ".join(f"'{name}'" for name in known) or "none"
+        raise BadQueryParameterError(f"The parameters known here are: {names}.")
+    if len(values) != len(pairs):
+        raise BadQueryParameterError("A parameter is given more than once.")
+    return Query(values)
+
+
+async def form_of(call: Call, *known: str) -> Form:
+    """Read the form; raise `BadFormParameterError` if it has other names, or one twice."""
+    form = await call.form()
+    given = [name for name, _ in form.pairs]
+    if set(given) - set(known):
+        names = ", ".join(f"'{name}'" for name in known)
+        raise BadFormParameterError(f"The parameters known here are: {names}.")
+    if len(set(given)) != len(given):
+        raise BadFormParameterError("A parameter is given more than once.")
+    return form
+
+
+def bounded(name: str, text: str, *, most: int) -> str:
+    """Return a trimmed text; raise `BadFormParameterError` if it is blank or longer than ``most`` characters."""
+    trimmed = text.strip()
+    if not trimmed:
+        raise BadFormParameterError(f"'{name}' must not be blank.")
+    if len(trimmed) > most:
+        raise BadFormParameterError(
+            f"Param '{name}' is too long max expected: {most} characters but got :{len(trimmed)}"
+        )
+    return trimmed
+
+
+def album_of(text: str) -> AlbumId:
+    """Return an album's id; what cannot be one is answered as an album that does not exist."""
+    try:
+        return album_id(text)
+    except InvalidIdentifierError:
+        raise AlbumNotFoundError from None

@@ -1,0 +1,474 @@
+"""Part10Scanner and read_head against the files that pydicom ships, and files made to deceive."""
+
+import contextlib
+import io
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
+
+from kheops.dicomweb.part10 import (
+    NotDicomError,
+    Part10Scanner,
+    TruncatedFileError,
+    UnreadableDicomError,
+    read_head,
+)
+
+DATA = Path(pydicom.__file__).parent / "data"
+NO_FILES = {".py", ".json", ".dump", ".icc", ".txt", ".md", ".pyc"}
+REFUSED = {
+    # pydicom's reader takes them; why we do not:
+    "MR_truncated.dcm": TruncatedFileError,
+    "rtplan_truncated.dcm": TruncatedFileError,
+    # Implicit VR behind a transfer syntax that says explicit; pydicom warns and guesses.
+    "SC_rgb_jpeg.dcm": UnreadableDicomError,
+    # The SOP Instance UID stands there twice.
+    "winter.dcm": UnreadableDicomError,
+    # No transfer syntax.
+    "meta_missing_tsyntax.dcm": UnreadableDicomError,
+}
+EXPLICIT = "1.2.840.10008.1.2.1"
+IMPLICIT = "1.2.840.10008.1.2"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+
+
+def shipped() -> Iterator[Path]:
+    for path in sorted(DATA.rglob("*")):
+        if path.is_file() and path.suffix not in NO_FILES:
+            yield path
+
+
+def file_named(name: str) -> bytes:
+    (path,) = (path for path in shipped() if path.name == name)
+    return path.read_bytes()
+
+
+def is_part10(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+READABLE = [path for path in shipped() if is_part10(path) and path.name not in REFUSED]
+
+
+def scan(data: bytes, *, chunk: int = 1 << 20) -> Part10Scanner:
+    scanner = Part10Scanner()
+    for start in range(0, len(data), chunk):
+        scanner.feed(data[start : start + chunk])
+    scanner.close()
+    return scanner
+
+
+def short(group: int, element: int, vr: bytes, value: bytes) -> bytes:
+    return struct.pack("<HH2sH", group, element, vr, len(value)) + value
+
+
+def long(group: int, element: int, vr: bytes, length: int) -> bytes:
+    return struct.pack("<HH2sHL", group, element, vr, 0, length)
+
+
+def bare(element: int, length: int) -> bytes:
+    """Return an item or delimiter."""
+    return struct.pack("<HHL", 0xFFFE, element, length)
+
+
+UNDEFINED = 0xFFFFFFFF
+ITEM, ITEM_END, SEQUENCE_END = bare(0xE000, UNDEFINED), bare(0xE00D, 0), bare(0xE0DD, 0)
+SOP_CLASS = short(8, 0x16, b"UI", b"1.2.840.10008.5.1.4.1.1.2\0")
+SOP_INSTANCE = short(8, 0x18, b"UI", b"1.2.3.4\0")
+STUDY = short(0x20, 0x0D, b"UI", b"1.2\0")
+SERIES = short(0x20, 0x0E, b"UI", b"1.2.3\0")
+UIDS = SOP_CLASS + SOP_INSTANCE + STUDY + SERIES
+
+
+def file_of(data_set: bytes, *, syntax: str = EXPLICIT, meta: bytes = b"") -> bytes:
+    elements = meta + short(2, 0x10, b"UI", syntax.encode().ljust(len(syntax) + len(syntax) % 2, b"\0"))
+    return bytes(128) + b"DICM" + short(2, 0, b"UL", struct.pack("<L", len(elements))) + elements + data_set
+
+
+def test_the_shipped_files_are_many_and_various() -> None:
+    assert len(READABLE) > 150
+
+
+@pytest.mark.parametrize("path", READABLE, ids=lambda path: str(path.relative_to(DATA)))
+def test_what_pydicom_reads_to_its_end_is_accepted(path: Path) -> None:
+    data = path.read_bytes()
+    scan(data)
+    scan(data, chunk=997)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_must_not_be_stored_is_refused(name: str) -> None:
+    with pytest.raises(REFUSED[name]):
+        scan(file_named(name))
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in shipped() if not is_part10(path)], ids=lambda path: str(path.relative_to(DATA))
+)
+def test_what_is_no_part10_file_is_refused(path: Path) -> None:
+    with pytest.raises(InvalidDicomError):
+        pydicom.dcmread(path)
+    with pytest.raises(NotDicomError):
+        scan(path.read_bytes())
+
+
+def top_level_ends(data: bytes) -> set[int]:
+    """Where a cut is a complete file: between elements of the top level, found by pydicom and not by us."""
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    starts = set()
+    for element in map(dataset.get_item, list(dataset.keys())):
+        tell: int = getattr(element, "value_tell", 0) or getattr(element, "file_tell", 0)
+        long_head = (element.VR or "") in {"OB", "OW", "OF", "OD", "OL", "OV", "SQ", "UC", "UN", "UR", "UT"}
+        implicit = dataset.original_encoding[0]
+        starts.add(tell - (12 if long_head and not implicit else 8))
+    return starts
+
+
+CUTTABLE = [
+    "CT_small.dcm",
+    "JPEG2000.dcm",
+    "test-SR.dcm",
+    "reportsi.dcm",
+    "MR_small_bigendian.dcm",
+    "rtplan.dcm",
+    "SC_rgb_rle_2frame.dcm",
+    "UN_sequence.dcm",
+    "image_dfl.dcm",
+    "nested_priv_SQ.dcm",
+]
+ENDS: dict[str, tuple[bytes, set[int]]] = {}
+
+
+def cuttable(name: str) -> tuple[bytes, set[int]]:
+    if name not in ENDS:
+        data = file_named(name)
+        ENDS[name] = (data, set() if name == "image_dfl.dcm" else top_level_ends(data))
+    return ENDS[name]
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(CUTTABLE), st.floats(0, 1, exclude_max=True), st.integers(1, 70_000))
+def test_a_file_cut_inside_an_element_is_refused(name: str, where: float, chunk: int) -> None:
+    data, ends = cuttable(name)
+    cut = int(where * len(data))
+    if name == "image_dfl.dcm" and cut >= len(data) - 8:
+        # The file ends with a gzip trailer, which belongs to no element.
+        return
+    if cut in ends and cut > min(ends):
+        scan(data[:cut], chunk=chunk)
+        return
+    with pytest.raises(NotDicomError if cut < 132 else TruncatedFileError):
+        scan(data[:cut], chunk=chunk)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(CUTTABLE), st.data())
+def test_damaged_bytes_never_raise_anything_else(name: str, draw: st.DataObject) -> None:
+    damaged = bytearray(cuttable(name)[0][:20_000])
+    for _ in range(draw.draw(st.integers(1, 8))):
+        damaged[draw.draw(st.integers(132, len(damaged) - 1))] = draw.draw(st.integers(0, 255))
+    with contextlib.suppress(UnreadableDicomError):
+        scan(bytes(damaged)).head()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(CUTTABLE[:4]), st.lists(st.integers(0, 3000), max_size=20))
+def test_any_split_gives_the_same_head(name: str, cuts: list[int]) -> None:
+    data, _ = cuttable(name)
+    scanner = Part10Scanner()
+    edges = [0, *sorted(cuts), len(data)]
+    for start, stop in pairwise(edges):
+        scanner.feed(data[start:stop])
+    scanner.close()
+    assert scanner.head() == read_head(data, complete=True)
+
+
+@pytest.mark.parametrize("path", READABLE, ids=lambda path: str(path.relative_to(DATA)))
+def test_head_agrees_with_pydicom(path: Path) -> None:
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    try:
+        head = read_head(path.read_bytes(), complete=True)
+    except UnreadableDicomError:
+        named = dataset.file_meta.get("MediaStorageSOPInstanceUID")
+        contradicts = named is not None and named != dataset.get("SOPInstanceUID")
+        missing = not all(
+            dataset.get(keyword)
+            for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+        )
+        assert contradicts or missing
+        return
+    assert head.study_instance_uid == dataset.StudyInstanceUID
+    assert head.series_instance_uid == dataset.SeriesInstanceUID
+    assert head.sop_instance_uid == dataset.SOPInstanceUID
+    assert head.sop_class_uid == dataset.SOPClassUID
+    assert str(head.transfer_syntax_uid) == str(dataset.file_meta.TransferSyntaxUID)
+    assert head.instance["AvailableTransferSyntaxUID"] == head.transfer_syntax_uid
+    name = str(dataset.get("PatientName", ""))
+    assert head.patient_study.get("PatientName", "").replace("=", "") == name.rstrip("^ ").replace("=", "")
+    for keyword in ("Rows", "Columns", "BitsAllocated"):
+        expected = dataset.get(keyword)
+        assert head.instance.get(keyword) == (None if expected is None else str(expected))
+    if dataset.get("Modality"):
+        assert head.series["Modality"] == dataset.Modality
+
+
+@pytest.mark.parametrize(
+    ("name", "patient_name"),
+    [
+        ("chrH31.dcm", "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        ("chrH32.dcm", "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう"),
+        ("chrI2.dcm", "Hong^Gildong=洪^吉洞=홍^길동"),
+        ("chrX1.dcm", "Wang^XiaoDong=王^小東"),
+        ("chrX2.dcm", "Wang^XiaoDong=王^小东"),
+        ("chrRuss.dcm", "Люкceмбypг"),  # noqa: RUF001 - as the file has it
+        ("chrArab.dcm", "قباني^لنزار"),
+        ("chrFrenMulti.dcm", "Buc^Jérôme"),
+    ],
+)
+def test_names_are_decoded_by_their_character_set(name: str, patient_name: str) -> None:
+    head = read_head(file_named(name), complete=True)
+    assert head.patient_study["PatientName"] == patient_name
+
+
+def test_an_equals_sign_inside_a_japanese_character_is_no_delimiter() -> None:
+    # The second byte pair of ISO-IR 87 for this character begins with 0x3D.
+    name = b"Haru=\x1b$B=U\x1b(B^\x1b$BB@O:\x1b(B"
+    data = file_of(
+        short(8, 5, b"CS", b"\\ISO 2022 IR 87")
+        + SOP_CLASS
+        + SOP_INSTANCE
+        + short(0x10, 0x10, b"PN", name)
+        + STUDY
+        + SERIES
+    )
+    assert read_head(data, complete=True).patient_study["PatientName"] == "Haru=春^太郎"
+
+
+@pytest.mark.parametrize("character_set", [b"unicode_escape", b"ISO_IR 999", b"\xff", b"", b"idna"])
+def test_an_unknown_character_set_is_read_as_latin_1_in_silence(character_set: bytes) -> None:
+    data = file_of(
+        short(8, 5, b"CS", character_set)
+        + SOP_CLASS
+        + SOP_INSTANCE
+        + short(0x10, 0x10, b"PN", b"M\xfcller")
+        + STUDY
+        + SERIES
+    )
+    assert read_head(data, complete=True).patient_study["PatientName"] == "Müller"
+
+
+def test_a_bad_optional_value_is_dropped_and_costs_nothing_else() -> None:
+    data = file_of(
+        SOP_CLASS
+        + SOP_INSTANCE
+        + short(8, 0x20, b"DA", b"1994.11.05")
+        + short(8, 0x21, b"DA", b"20211399")
+        + short(8, 0x30, b"TM", b"10:20:30")
+        + short(8, 0x60, b"CS", b"M\xfc")
+        + short(8, 0x201, b"SH", b"+99999")
+        + short(8, 0x1030, b"LO", b"x" * 5000)
+        + short(0x10, 0x10, b"PN", b"A^B^^^ ")
+        + STUDY
+        + SERIES
+        + short(0x20, 0x11, b"IS", b"seven")
+        + short(0x20, 0x13, b"IS", b" +007 ")
+        + short(0x28, 0x10, b"US", b"\x01")
+    )
+    head = read_head(data, complete=True)
+    assert head.patient_study == {"StudyDate": "19941105", "StudyTime": "102030", "PatientName": "A^B"}
+    assert head.series == {}
+    assert head.instance == {
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
+        "InstanceNumber": "7",
+        "AvailableTransferSyntaxUID": EXPLICIT,
+    }
+
+
+@pytest.mark.parametrize(
+    "data_set",
+    [
+        SOP_CLASS + SOP_INSTANCE + SERIES,
+        SOP_CLASS + SOP_INSTANCE + short(0x20, 0x0D, b"UI", b"") + SERIES,
+        SOP_CLASS + SOP_INSTANCE + short(0x20, 0x0D, b"UI", b"1..2") + SERIES,
+        SOP_CLASS + SOP_INSTANCE + short(0x20, 0x0D, b"UI", b"1.2\\1.3\0") + SERIES,
+        SOP_CLASS + SOP_INSTANCE + short(0x20, 0x0D, b"UI", b"1" * 65 + b"\0") + SERIES,
+        SOP_CLASS + SOP_INSTANCE + short(0x20, 0x0D, b"UI", b" 1.2") + SERIES,
+        SOP_INSTANCE + STUDY + SERIES,
+    ],
+)
+def test_identifiers_must_be_there_and_well_formed(data_set: bytes) -> None:
+    with pytest.raises(UnreadableDicomError, match="absent, empty or ill-formed"):
+        read_head(file_of(data_set), complete=True)
+
+
+@pytest.mark.parametrize(
+    "data_set",
+    [
+        SOP_CLASS + SOP_INSTANCE + STUDY + STUDY + SERIES,
+        UIDS + short(0x28, 0x10, b"US", b"\1\0") + short(0x20, 0x0D, b"UI", b"6.6\0"),
+        SOP_CLASS + SOP_INSTANCE + SERIES + STUDY,
+    ],
+)
+def test_an_identifier_that_another_reader_may_see_differently_is_refused(data_set: bytes) -> None:
+    with pytest.raises(UnreadableDicomError, match="repeated or out of order"):
+        scan(file_of(data_set))
+
+
+def test_a_uid_inside_a_sequence_identifies_nothing() -> None:
+    nested = long(8, 0x1115, b"SQ", UNDEFINED) + ITEM + short(0x20, 0x0D, b"UI", b"6.6\0") + ITEM_END + SEQUENCE_END
+    data = file_of(SOP_CLASS + SOP_INSTANCE + nested + STUDY + SERIES + nested.replace(b"\x15\x11", b"\x00\x00", 1))
+    assert read_head(data, complete=True).study_instance_uid == "1.2"
+
+
+@pytest.mark.parametrize(("element", "value"), [(2, b"1.2.3\0"), (3, b"1.2.3.5\0")])
+def test_file_meta_information_that_names_another_object_is_refused(element: int, value: bytes) -> None:
+    data = file_of(UIDS, meta=short(2, element, b"UI", value))
+    with pytest.raises(UnreadableDicomError, match="another object"):
+        read_head(data, complete=True)
+
+
+def test_file_meta_information_of_a_wrong_length_is_refused() -> None:
+    data = bytearray(file_of(UIDS))
+    for wrong in (-2, 2, 8, 5000):
+        (length,) = struct.unpack_from("<L", data, 140)
+        changed = bytes(data[:140]) + struct.pack("<L", length + wrong) + bytes(data[144:])
+        with pytest.raises(UnreadableDicomError):
+            scan(changed)
+
+
+@pytest.mark.parametrize(
+    ("data_set", "detail"),
+    [
+        (UIDS + short(0x28, 0x10, b"ZZ", b"\1\0"), "value representation"),
+        (UIDS + struct.pack("<HHL", 0x28, 0x10, 2) + b"\1\0", "value representation"),
+        (UIDS + long(0x40, 0x275, b"SQ", UNDEFINED) + UIDS, "no item"),
+        (UIDS + long(0x40, 0x275, b"SQ", UNDEFINED) + bare(0xE0DD, 4) + b"1234", "delimiter"),
+        (UIDS + ITEM_END, "where none may"),
+        (UIDS + long(0x40, 0x275, b"UT", UNDEFINED) + SEQUENCE_END, "neither a sequence"),
+        (UIDS + long(0x7FE0, 0x10, b"OB", UNDEFINED) + ITEM + SEQUENCE_END, "fragment"),
+        (UIDS + (long(0x40, 0x275, b"SQ", UNDEFINED) + ITEM) * 100, "deeply"),
+    ],
+)
+def test_broken_structure_is_refused_in_plain_words(data_set: bytes, detail: str) -> None:
+    with pytest.raises(UnreadableDicomError, match=detail):
+        scan(file_of(data_set))
+
+
+@pytest.mark.parametrize("opened", [b"", ITEM, ITEM + ITEM_END])
+def test_a_file_that_ends_in_an_open_sequence_is_truncated(opened: bytes) -> None:
+    with pytest.raises(TruncatedFileError):
+        scan(file_of(UIDS + long(0x40, 0x275, b"SQ", UNDEFINED) + opened))
+
+
+def test_an_unknown_sequence_is_read_as_implicit_little_endian() -> None:
+    inner = struct.pack("<HHL", 0x20, 0x0D, 4) + b"6.6\0" + struct.pack("<HHL", 8, 0x1115, UNDEFINED) + SEQUENCE_END
+    data = file_of(UIDS + long(0x21, 0x1010, b"UN", UNDEFINED) + ITEM + inner + ITEM_END + SEQUENCE_END)
+    assert scan(data).head().study_instance_uid == "1.2"
+
+
+def test_trailing_padding_is_an_element_like_any_other() -> None:
+    scan(file_of(UIDS + long(0xFFFC, 0xFFFC, b"OB", 4) + bytes(4)))
+    with pytest.raises(TruncatedFileError):
+        scan(file_of(UIDS + long(0xFFFC, 0xFFFC, b"OB", 4) + bytes(3)))
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED])
+def test_every_uncompressed_encoding_is_read(syntax: str) -> None:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.2.3.1", "1.2.3.2"
+    dataset.Rows, dataset.PatientID = 258, "ÄB"
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.PixelData = bytes(300)
+    dataset["PixelData"].VR = "OW"
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, dataset, enforce_file_format=True)
+    head = read_head(file.getvalue(), complete=True)
+    assert head.instance["Rows"] == "258"
+    assert head.patient_study["PatientID"] == "ÄB"
+    with pytest.raises(TruncatedFileError):
+        scan(file.getvalue()[:-3])
+
+
+def test_a_beginning_is_enough_for_the_head() -> None:
+    pixels = long(0x7FE0, 0x10, b"OW", 1 << 30)
+    data = file_of(UIDS + short(0x28, 0x10, b"US", b"\1\0") + pixels + bytes(1000))
+    assert read_head(data, complete=False).instance["Rows"] == "1"
+    with pytest.raises(TruncatedFileError):
+        read_head(data, complete=True)
+    with pytest.raises(UnreadableDicomError, match="absent"):
+        read_head(data[:200], complete=False)
+    scanner = Part10Scanner()
+    scanner.feed(data[: -1000 - len(pixels)])
+    assert not scanner.head_complete
+    scanner.feed(pixels)
+    assert scanner.head_complete
+
+
+def deflated(data_set: bytes) -> bytes:
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return deflater.compress(data_set) + deflater.flush()
+
+
+def test_a_deflation_bomb_takes_neither_memory_nor_the_limit() -> None:
+    size = 200 << 20
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    stream = deflater.compress(UIDS + long(0x7FE0, 0x10, b"OW", size))
+    for _ in range(size >> 20):
+        stream += deflater.compress(bytes(1 << 20))
+    data = file_of(stream + deflater.flush(), syntax=DEFLATED)
+    tracemalloc.start()
+    try:
+        scan(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    scanner = Part10Scanner(max_inflated_bytes=100 << 20)
+    with pytest.raises(UnreadableDicomError, match="limit"):
+        scanner.feed(data)
+
+
+def test_a_deflated_file_ends_with_its_stream() -> None:
+    stream = deflated(UIDS)
+    for trailer in (b"\0", b"crc3size\0"):
+        scan(file_of(stream + trailer, syntax=DEFLATED), chunk=7)
+    for bad, error in (
+        (stream[:-1], TruncatedFileError),
+        (stream + b"another ten", UnreadableDicomError),
+        (b"\xff" + stream, UnreadableDicomError),
+        (deflated(UIDS[:-1]), TruncatedFileError),
+    ):
+        with pytest.raises(error):
+            scan(file_of(bad, syntax=DEFLATED), chunk=7)
+
+
+def test_a_large_file_is_walked_in_constant_memory() -> None:
+    head = file_of(UIDS + long(0x7FE0, 0x10, b"OW", 512 << 20))
+    chunk = bytes(1 << 16)
+    tracemalloc.start()
+    try:
+        scanner = Part10Scanner()
+        scanner.feed(head)
+        for _ in range((512 << 20) >> 16):
+            scanner.feed(chunk)
+        scanner.close()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1 << 20

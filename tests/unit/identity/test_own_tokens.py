@@ -1,0 +1,37 @@
+import hashlib
+import hmac
+import math
+
+import pytest
+
+from kheops.identity.own_tokens import CAPABILITY_LENGTH, hash_secret, looks_like_capability, new_secret
+
+PEPPER = b"p" * 16 + b"q" * 16
+
+
+def test_new_secret_has_the_form_of_a_capability_and_128_bits() -> None:
+    made = {new_secret() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(looks_like_capability(secret) for secret in made)
+    used = set("".join(made))
+    assert math.log2(len(used)) * CAPABILITY_LENGTH > 128
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a" * 21, "a" * 23, "a" * 21 + "-", "a" * 22 + "\n", "é" + "a" * 21, "٣" * 22, "a" * 10 + "." + "a" * 11],
+)
+def test_other_text_does_not_look_like_a_capability(text: str) -> None:
+    assert not looks_like_capability(text)
+
+
+def test_hash_is_keyed_by_the_pepper() -> None:
+    secret = new_secret()
+    assert hash_secret(secret, PEPPER) == hmac.new(PEPPER, secret.encode(), hashlib.sha256).digest()
+    assert hash_secret(secret, PEPPER) != hash_secret(secret, PEPPER[::-1])
+    assert hash_secret(secret, PEPPER) != hash_secret(secret.swapcase(), PEPPER)
+
+
+def test_short_pepper_is_refused() -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        hash_secret(new_secret(), PEPPER[:31])
