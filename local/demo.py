@@ -61,13 +61,13 @@ What to try: log in there as alice in one window and as bob in a private one. Th
     FILE=$(.venv/bin/python -c 'from pydicom.data import get_testdata_file as f; print(f("CT_small.dcm"))')
 
     # Store a file; bob and carol see nothing of it.
-    curl -sS -H "Authorization: Bearer $TOKEN" -H 'Accept: application/dicom+json' \\
-         -F "file=@$FILE;type=application/dicom" {api}/studies
+    curl -sS -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/dicom' \\
+         -H 'Accept: application/dicom+json' --data-binary "@$FILE" {api}/studies
 
     # Find it.
     curl -sS -H "Authorization: Bearer $TOKEN" '{api}/studies?limit=5'
 
-    # Make an album, put a series into it, let bob in.
+    # Make an album, put a series into it, let bob in (who has logged in once).
     curl -sS -H "Authorization: Bearer $TOKEN" -d name='Tumour board' {api}/albums
     curl -sS -H "Authorization: Bearer $TOKEN" -X PUT {api}/studies/STUDY/series/SERIES/albums/ALBUM
     curl -sS -H "Authorization: Bearer $TOKEN" -X PUT {api}/albums/ALBUM/users/bob@example.org

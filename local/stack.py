@@ -115,7 +115,7 @@ class Stack:
             client_id="kheops-web",
             name="KHEOPS",
             client_secret=secrets["web-client"],
-            redirect_uris=(f"{public_url}/oidc-callback",),
+            redirect_uris=(f"{public_url}/callback",),
             post_logout_redirect_uris=(f"{public_url}/",),
         )
         script_client = Client(client_id="kheops-curl", name="KHEOPS scripts", redirect_uris=(_SCRIPT_REDIRECT,))

@@ -101,9 +101,11 @@ class Emulator:
         call = Call(scope, receive, send, public_url=self._public_url)
         in_array = "/dicomWeb" in call.path
         try:
-            await self._route(call)
-        except GoogleError as error:
-            await call.answer(error.status, error.body(in_array=in_array), _JSON, headers=error.headers)
+            try:
+                await self._route(call)
+            except GoogleError as error:
+                await call.drain()
+                await call.answer(error.status, error.body(in_array=in_array), _JSON, headers=error.headers)
         except ClientGoneError:
             if not call.started:
                 return

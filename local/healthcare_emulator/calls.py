@@ -18,6 +18,8 @@ __all__ = ["Call", "ClientGoneError", "file_pieces"]
 
 _CHUNK: Final = 256 * 1024
 """Bytes read from a file at once."""
+_DRAINED: Final = 1024 * 1024
+"""Bytes of a refused body that are read."""
 
 
 class ClientGoneError(Exception):
@@ -41,6 +43,7 @@ class Call:
         self.headers = Headers(scope=scope)
         self.origin = public_url or f"{scope.get('scheme', 'http')}://{self.headers.get('host', 'localhost')}"
         self.started = False
+        self._unread = True
         self._query: str = scope.get("query_string", b"").decode("latin-1")
         self._receive = receive
         self._send = send
@@ -64,10 +67,20 @@ class Call:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientGoneError
+            self._unread = bool(message.get("more_body"))
             if message.get("body"):
                 yield message["body"]
-            if not message.get("more_body"):
+            if not self._unread:
                 return
+
+    async def drain(self) -> None:
+        """Read what is left of a short body: the server closes a connection on which some is."""
+        size = 0
+        if self._unread:
+            async for chunk in self.body():
+                size += len(chunk)
+                if size > _DRAINED:
+                    return
 
     async def answer(
         self, status: HTTPStatus, body: bytes, content_type: str, *, headers: dict[str, str] | None = None

@@ -168,7 +168,10 @@ class DicomFile:
         dataset = self._dataset
         try:
             while len(steps) > 1:
-                dataset = dataset[Tag(int(steps[0], 16))].value[int(steps[1])]
+                sequence = dataset[Tag(int(steps[0], 16))]
+                if sequence.VR != VR.SQ:
+                    return None
+                dataset = sequence.value[int(steps[1])]
                 steps = steps[2:]
             tag = Tag(int(steps[0], 16))
         except (KeyError, ValueError, IndexError, TypeError, OverflowError):

@@ -6,7 +6,8 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import httpx
 
@@ -44,12 +45,20 @@ def expect(holds: object, what: str) -> None:
 
 
 class Caller:
-    """A person or program with a credential, or without one."""
+    """A person or program with a credential, or without one; a context manager that closes its connections."""
 
     def __init__(self, name: str, root: str, *, headers: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.root = root
         self.http = httpx.Client(headers=dict(headers or {}), timeout=60, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.http.close()
 
     @classmethod
     def with_bearer(cls, name: str, root: str, token: str) -> "Caller":

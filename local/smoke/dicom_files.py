@@ -47,6 +47,12 @@ class DicomFile:
         """Value of Pixel Data, of a file that is not compressed."""
         return bytes(_parse(self.body).PixelData)
 
+    def frame(self, number: int) -> bytes:
+        """Return the pixels of a frame, the first being 1, of a file that is not compressed."""
+        pixels = self.pixel_data
+        size = len(pixels) // int(_parse(self.body).get("NumberOfFrames", 1))
+        return pixels[size * (number - 1) : size * number]
+
     def with_uids(
         self, *, study: str | None = None, series: str | None = None, instance: str | None = None
     ) -> "DicomFile":
@@ -122,7 +128,8 @@ def load() -> TestData:
     found = [_read(path) for path in sorted(_MULTI_SERIES_FOLDER.rglob("*")) if path.is_file()]
     data = TestData(
         multi_series=tuple(file for file in found if file.study == _MULTI_SERIES_STUDY),
-        multi_frame=_read(_DATA / "test_files/rtdose.dcm"),
+        # As it is shipped, its file meta information names another instance than its data set, which we refuse.
+        multi_frame=_read(_DATA / "test_files/rtdose.dcm").with_uids(),
         jpeg_2000=_read(_DATA / "test_files/JPEG2000.dcm"),
         structured_report=_read(_DATA / "test_files/test-SR.dcm"),
         japanese=_read(_DATA / "charset_files/chrH31.dcm"),

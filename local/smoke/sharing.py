@@ -41,6 +41,10 @@ def bytes_are_the_same(scene: Scene) -> None:
             scene.alice.retrieve(f"/studies/{file.study}") == [file.body],
             f"the {file.modality} study comes back as it was stored",
         )
+    cine = scene.data.multi_frame
+    frames = parts_of(scene.alice.call("GET", f"{cine.path}/frames/2,15", status=200, accept=_OCTETS))
+    expect([body for _, body in frames] == [cine.frame(2), cine.frame(15)], "alice reads two frames of fifteen")
+    scene.alice.call("GET", f"{cine.path}/frames/16", status=404)
     everything = scene.alice.retrieve(f"/studies/{shared[0].study}")
     expect(sorted(everything) == dicom_bodies(scene.data.multi_series), "alice retrieves the whole study")
 

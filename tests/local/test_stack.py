@@ -3,6 +3,7 @@
 import fcntl
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local.processes import listens
@@ -28,10 +29,13 @@ def test_a_stack_started_again_knows_its_people_tokens_and_studies(tmp_path: Pat
     said: list[str] = []
     with Stack("demo", root=tmp_path, say=said.append) as stack:
         address, token = stack.public_url, stack.access_token("alice")
-        alice = Caller.with_bearer("alice", f"{address}/api", token)
-        alice.store_whole([file])
-        form = {"title": "kept", "scope_type": "user", "read_permission": "true"}
-        link = alice.call("POST", "/capabilities", form=form, status=201).json()["access_token"]
+        with Caller.with_bearer("alice", f"{address}/api", token) as alice:
+            alice.store_whole([file])
+            form = {"title": "kept", "scope_type": "user", "read_permission": "true"}
+            link = alice.call("POST", "/capabilities", form=form, status=201).json()["access_token"]
+        login = httpx.get(f"{address}/login", follow_redirects=True, trust_env=False)
+        assert (str(login.url).startswith(stack.issuer), login.status_code) == (True, 200)
+        assert 'name="login"' in login.text
         pids = [int(child.parent.name) for child in Path("/proc").glob("[0-9]*/exe") if _is_of(child, tmp_path)]
         assert len(pids) >= 3
     assert not listens(int(address.rpartition(":")[2]))
@@ -39,7 +43,8 @@ def test_a_stack_started_again_knows_its_people_tokens_and_studies(tmp_path: Pat
     with Stack("demo", root=tmp_path) as stack:
         assert stack.public_url == address
         for kept in (token, link):
-            assert Caller.with_bearer("alice", f"{address}/api", kept).retrieve(file.path) == [file.body]
+            with Caller.with_bearer("alice", f"{address}/api", kept) as alice:
+                assert alice.retrieve(file.path) == [file.body]
     assert any("PostgreSQL" in line for line in said)
 
 

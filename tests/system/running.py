@@ -111,9 +111,28 @@ class System:
 
 @contextmanager
 def start_system(
-    postgres: Server, folder: Path, *, store: StoreKind = "emulator", settings: dict[str, str] | None = None
+    postgres: Server,
+    folder: Path,
+    *,
+    store: StoreKind = "emulator",
+    settings: dict[str, str] | None = None,
+    application: str = "local.gateway:app",
 ) -> Iterator[System]:
-    """Start a system with an empty database and an empty store; end it at the end."""
+    """Start a system with an empty database and an empty store; end it at the end.
+
+    Parameters
+    ----------
+    postgres
+        Where the database is made.
+    folder
+        Where logs, ports and the store's data lie.
+    store
+        Which store stands behind.
+    settings
+        Further variables of the services, which win.
+    application
+        What Granian serves; tests that break something on purpose have one of their own.
+    """
     with ExitStack() as ending:
         ports = kept_ports(folder, ["services", "store"])
         issuer = ending.enter_context(running(_KEY))
@@ -147,7 +166,7 @@ def start_system(
             **dicom.settings,
             **(settings or {}),
         }
-        services = _start_services(processes, ports["services"], environment)
+        services = _start_services(processes, ports["services"], environment, application)
         yield System(
             url=environment["KHEOPS_PUBLIC_URL"],
             issuer=issuer,
@@ -161,13 +180,15 @@ def start_system(
         )
 
 
-def _start_services(processes: Processes, port: int, environment: dict[str, str]) -> ChildProcess:
+def _start_services(
+    processes: Processes, port: int, environment: dict[str, str], application: str = "local.gateway:app"
+) -> ChildProcess:
     return processes.start(
         "services",
         [
             str(Path(sys.executable).with_name("granian")),
             *("--interface", "asgi", "--http", "auto", "--host", "127.0.0.1", "--port", str(port)),
-            *("--log-level", "warning", "--no-access-log", "local.gateway:app"),
+            *("--log-level", "warning", "--no-access-log", application),
         ],
         ready=lambda: answers_http(f"http://127.0.0.1:{port}/api/readiness"),
         environment=environment,

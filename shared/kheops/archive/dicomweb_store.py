@@ -4,9 +4,11 @@ An adapter derives from `DicomwebStore` and says in what its store differs: what
 says that something is absent, how it deletes.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -38,6 +40,7 @@ CONTROL_LIMIT: Final = 1024 * 1024
 """Bytes of an answer that is read whole: the most that a download may hold (design 2.5)."""
 _PAGE: Final = 250
 """Instances a page of a search; with two to four kB each they stay under `CONTROL_LIMIT`."""
+_READY_SECONDS: Final = 5.0
 _DICOM: Final = "application/dicom"
 _DICOM_JSON: Final = "application/dicom+json"
 _STORED_FILE: Final = f'multipart/related; type="{_DICOM}"; transfer-syntax=*'
@@ -266,9 +269,14 @@ class DicomwebStore:
     async def ready(self) -> bool:
         """Return whether the store answers; see `Archive.ready`."""
         try:
-            answer = await self._client.open("GET", f"{self._addresses.instances}?limit=1", {"Accept": _DICOM_JSON})
-        except KheopsError:
+            async with asyncio.timeout(_READY_SECONDS):
+                return await self._searchable()
+        except (KheopsError, TimeoutError):
             return False
+
+    async def _searchable(self) -> bool:
+        """Return whether our account may search the store; raise `ArchiveUnavailableError` if it does not answer."""
+        answer = await self._client.fetch("GET", f"{self._addresses.instances}?limit=1", {"Accept": _DICOM_JSON})
         await answer.discard()
         return answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
 
@@ -282,10 +290,9 @@ class DicomwebStore:
         """Open what may be a single body, by way of a multipart body of one part where the store has only that."""
         if what in self._single:
             return with_known_end(await self._get(url, what, accept, byte_range))
-        ranges = parse_accept([accept])
-        if any(item.media_type.type == "multipart" for item in ranges):
+        wrapped = _as_multipart(accept, what)
+        if wrapped is None:
             return with_known_end(await self._get(url, what, accept))
-        wrapped = ", ".join(_wrapped(item.media_type, what) for item in ranges)
         return await unwrap(await self._get(url, what, wrapped))
 
     async def _metadata(self, url: str) -> ArchiveStream:
@@ -300,6 +307,7 @@ class DicomwebStore:
             if not answer.is_encoded:
                 return answer
             answer.abort()
+            _log.error("archive_protocol", status=answer.status, what=what.value, reason="encoded unasked")
             raise ArchiveProtocolError("the store encoded a body unasked")
         if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and byte_range is not None:
             # A range may always be ignored (RFC 9110 14.2); the port has no word for one that does not exist.
@@ -329,6 +337,18 @@ class DicomwebStore:
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return ArchiveProtocolError("the store refuses our credential")
         return ArchiveProtocolError("the store answered with a status that it must not")
+
+
+@lru_cache(maxsize=256)
+def _as_multipart(accept: str, what: What) -> str | None:
+    """Return the Accept for a multipart body of one of the single bodies that ``accept`` names.
+
+    ``None`` if it names multipart itself. Kept, since viewers send the same one with each frame.
+    """
+    ranges = parse_accept([accept])
+    if any(item.media_type.type == "multipart" for item in ranges):
+        return None
+    return ", ".join(_wrapped(item.media_type, what) for item in ranges)
 
 
 def _wrapped(media_type: MediaType, what: What) -> str:

@@ -160,7 +160,7 @@ class GoogleHealthcare(DicomwebStore):
         if status == HTTPStatus.FORBIDDEN and what is not What.STORE:
             # Absent and forbidden look the same. Were our permission lost, everything would seem absent, and be
             # dropped from the catalog: so ask for what always exists.
-            return ArchiveAbsentError() if await self.ready() else ArchiveProtocolError(_PERMISSION)
+            return ArchiveAbsentError() if await self._searchable() else ArchiveProtocolError(_PERMISSION)
         if status == HTTPStatus.BAD_REQUEST and what is What.FRAMES:
             return ArchiveAbsentError()
         return await super()._meaning(status, body, what)

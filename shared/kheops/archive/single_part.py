@@ -10,13 +10,16 @@ from typing import Final
 from kheops.archive.boundary_ended import with_known_end
 from kheops.archive.client import Answer
 from kheops.archive.port import ArchiveStream
-from kheops.dicomweb.multipart import MultipartReader, PartBegin, PartData, boundary_of
+from kheops.dicomweb.multipart import End, Event, MultipartReader, PartBegin, PartData, boundary_of
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, BadMultipartError, NotAcceptableError
 
 __all__ = ["SinglePart", "unwrap"]
 
 _HEAD_LIMIT: Final = 64 * 1024
 """Bytes before the part's data; a part's header is some hundred."""
+_LOOK_AHEAD: Final = 64 * 1024
+"""Bytes of a part that are read before it is given on, where no length tells whether another part follows: the first
+part of encapsulated pixel data is its small offset table."""
 _DEFAULT_TYPE: Final = "application/octet-stream"
 _SEVERAL: Final = "the store sent several parts where one was asked for"
 
@@ -85,8 +88,8 @@ async def unwrap(answer: Answer) -> ArchiveStream:
     Raises
     ------
     NotAcceptableError
-        If the answer has several parts and its lengths tell so: bulk data of encapsulated pixel data has one part
-        a fragment.
+        If the answer has several parts, as far as its lengths or its first 64 KiB tell: bulk data of encapsulated
+        pixel data has one part a fragment.
     ArchiveProtocolError
         If it is no multipart body.
     ArchiveUnavailableError
@@ -109,25 +112,37 @@ async def _first_part(answer: Answer) -> SinglePart:
     reader = MultipartReader(boundary)
     multipart = answer.chunks()
     head = await _head(multipart)
-    begins = []
-    arrived = []
-    for event in reader.feed(head):
-        if isinstance(event, PartBegin):
-            begins.append(event)
-        elif isinstance(event, PartData):
-            arrived.append(bytes(event.data))
-    if not begins:
+    begin, arrived, ended = _sort(answer, reader.feed(head))
+    if begin is None:
         raise ArchiveProtocolError("the store sent a multipart body without a part")
-    if len(begins) > 1:
-        raise NotAcceptableError(_available(answer))
+    length = _part_length(answer, begin, head, boundary)
+    while length is None and not ended and sum(map(len, arrived)) < _LOOK_AHEAD:
+        chunk = await anext(multipart, b"")
+        if not chunk:
+            break
+        another, more, ended = _sort(answer, reader.feed(chunk))
+        if another is not None:
+            raise NotAcceptableError(_available(answer))
+        arrived += more
+    if ended:
+        length = sum(map(len, arrived))
     return SinglePart(
         answer,
         multipart,
         reader,
         arrived=arrived,
-        content_type=begins[0].headers.get("content-type", _DEFAULT_TYPE),
-        content_length=_part_length(answer, begins[0], head, boundary),
+        content_type=begin.headers.get("content-type", _DEFAULT_TYPE),
+        content_length=length,
     )
+
+
+def _sort(answer: Answer, events: list[Event]) -> tuple[PartBegin | None, list[bytes], bool]:
+    """Return the part that begins, the data, and whether the body is complete; several parts are refused."""
+    begins = [event for event in events if isinstance(event, PartBegin)]
+    if len(begins) > 1:
+        raise NotAcceptableError(_available(answer))
+    data = [bytes(event.data) for event in events if isinstance(event, PartData)]
+    return (begins[0] if begins else None), data, any(isinstance(event, End) for event in events)
 
 
 async def _head(multipart: AsyncIterator[bytes]) -> bytes:

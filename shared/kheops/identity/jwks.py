@@ -35,7 +35,6 @@ _MAX_KEYS: Final = 100
 _RSA_BITS: Final = range(2048, 8193)
 """RFC 7518 section 3.3 asks for 2048 at least; verifying with giant keys would cost a caller nothing and us much."""
 _CURVES: Final = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
-_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 _log = get_logger(__name__)
 
@@ -126,13 +125,11 @@ def _parse_key(member: object) -> PublicKey | None:
     kid, use, operations, algorithm = (member.get(name) for name in ("kid", "use", "key_ops", "alg"))
     if use not in (None, "sig") or (operations is not None and "verify" not in _strings(operations)):
         return None
-    if _PRIVATE_MEMBERS & member.keys():
-        raise _UnusableKeyError("private or symmetric")
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         raise _UnusableKeyError("kid or alg is no string")
     key = _public_key(member)
     if key is None:
-        raise _UnusableKeyError("malformed, or of an unknown type")
+        raise _UnusableKeyError("malformed, private, or of a type that is not accepted")
     if isinstance(key, RSAPublicKey) and key.key_size not in _RSA_BITS:
         raise _UnusableKeyError("RSA of a size that is not accepted")
     return PublicKey(kid, algorithm, _thumbprint(member), key)

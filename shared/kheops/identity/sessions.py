@@ -85,10 +85,6 @@ class SessionSecrets:
         digest = hmac.digest(self._derived("form"), secret.encode(), hashlib.sha256)
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
-    def is_form_token(self, token: str, secret: str) -> bool:
-        """Return whether ``token`` is this session's form token, in constant time."""
-        return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self.form_token(secret).encode())
-
     def seal_login(self, login: LoginUnderWay, *, at: datetime) -> str:
         """Return a login under way for the keeping of its browser, encrypted and authenticated."""
         request = login.request

@@ -21,6 +21,7 @@ from kheops.services.joined_metadata import MetadataAnswer, join_metadata
 from kheops.services.joined_parts import join, one
 from kheops.services.reading import Asked, scope_of
 from kheops.services.series_instances import GrantedSeries, SeriesInstances, mark_dirty
+from kheops.services.single_object import pass_on
 from kheops.services.store_answers import Renamed, object_type
 from kheops.storage import catalog_contents
 from kheops.storage.engine import Database
@@ -76,8 +77,8 @@ class Retrieval:
         instance = await self._granted_instance(asked, ref)
         if choice.framing is Framing.SINGLE_PART:
             return _renamed(await self._archive.open_instance(instance, accept=_single(choice)), choice)
-        opening = partial(self._archive.open_instance, instance, accept=choice.store_accept)
-        return await join(one(opening), media_type=choice.media_type)
+        answer = await self._archive.open_instance(instance, accept=choice.store_accept)
+        return await pass_on(answer, media_type=choice.media_type)
 
     async def frames(self, asked: Asked, ref: InstanceRef, frames: Sequence[int], choice: Choice) -> ArchiveStream:
         """Open frames of one instance, in the order given; one that does not exist is `NotFoundError`."""
@@ -85,6 +86,8 @@ class Retrieval:
         if choice.framing is Framing.SINGLE_PART:
             return _renamed(await self._archive.open_frames(instance, frames, accept=_single(choice)), choice)
         opening = partial(self._archive.open_frames, instance, frames, accept=choice.store_accept)
+        if len(frames) == 1:
+            return await pass_on(await opening(), media_type=choice.media_type)
         return await join(one(opening), media_type=choice.media_type)
 
     async def bulkdata(

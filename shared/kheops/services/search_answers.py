@@ -37,6 +37,10 @@ _ANSWERABLE: Final = {
     for attribute in (*CATALOGED_ATTRIBUTES, *ANSWER_ATTRIBUTES)
     if attribute in CATALOGED_ATTRIBUTES or attribute.keyword in _COMPUTED
 }
+_SAME_IN_ALL: Final = {
+    "SpecificCharacterSet": element("SpecificCharacterSet", "ISO_IR 192"),
+    "InstanceAvailability": element("InstanceAvailability", "ONLINE"),
+}
 _IN_EVERY: Final = frozenset({"SpecificCharacterSet", "TimezoneOffsetFromUTC", "RetrieveURL"})
 _OF_LEVEL: Final = {
     level: frozenset(keyword for keyword, attribute in _ANSWERABLE.items() if attribute.level is level)
@@ -110,7 +114,7 @@ class Answers:
 
     def __init__(self, *, level: Level, keywords: Sequence[str], found: Sequence[Found], api_root: str) -> None:
         self._level = level
-        self._keywords = keywords
+        self._keys = [(keyword, BY_KEYWORD[keyword].key) for keyword in keywords]
         self._found = found
         self._api_root = api_root
 
@@ -139,17 +143,16 @@ class Answers:
         return [self._data_set(found) for found in self._found[start:stop]]
 
     def _data_set(self, found: Found) -> DataSet:
-        values = {
-            **found,
-            "SpecificCharacterSet": "ISO_IR 192",
-            "InstanceAvailability": "ONLINE",
-            "RetrieveURL": self._api_root + self._path(found),
-        }
-        return {
-            BY_KEYWORD[keyword].key: element(keyword, values[keyword])
-            for keyword in self._keywords
-            if keyword in values
-        }
+        link = self._api_root + self._path(found)
+        answer = {}
+        for keyword, key in self._keys:
+            if keyword in _SAME_IN_ALL:
+                answer[key] = _SAME_IN_ALL[keyword]
+            elif keyword == "RetrieveURL":
+                answer[key] = element(keyword, link)
+            elif keyword in found:
+                answer[key] = element(keyword, found[keyword])
+        return answer
 
     def _path(self, found: Found) -> str:
         study = StudyInstanceUID(str(found["StudyInstanceUID"]))

@@ -17,6 +17,7 @@ from kheops.identity.sessions import SessionSecrets
 from kheops.services.people import Registry
 from kheops.storage import audit, sessions
 from kheops.storage.engine import Database
+from kheops.storage.people import UserRecord
 from kheops.storage.sessions import SessionRecord
 
 __all__ = ["ABSOLUTE_LIFETIME", "IDLE_LIFETIME", "BegunSession", "EndedSession", "Session", "Sessions"]
@@ -124,9 +125,7 @@ class Sessions:
             audit.insert_use(tx, replace(asked, user=user), at)
 
         await self._database.run(begin)
-        person = Person(user=record.user, iss=record.iss, sub=record.sub, token_id=name)
-        session = Session(person, _display_name(record.name, record.email, record.sub), self._form_token(secret))
-        return BegunSession(session, secret)
+        return BegunSession(self._session(record, secret, name), secret)
 
     async def find(self, secret: str) -> Session | None:
         """Return the session of a browser; ``None`` if there is none, it has ended, or its person is suspended.
@@ -142,8 +141,7 @@ class Sessions:
         record = await self._database.run(partial(_seen, id_hash=id_hash, at=self._clock()))
         if record is None:
             return None
-        person = Person(user=record.user, iss=record.iss, sub=record.sub, token_id=_name(id_hash))
-        return Session(person, _display_name(record.name, record.email, record.sub), self._form_token(secret))
+        return self._session(record, secret, _name(id_hash))
 
     async def end(self, secret: str, *, asked: Use) -> EndedSession | None:
         """End a session for good; ``None`` if there is none.
@@ -169,12 +167,9 @@ class Sessions:
         sealed = record.sealed_id_token
         return EndedSession(record.iss, None if sealed is None else self._secrets.open_id_token(sealed))
 
-    def is_form_token(self, token: str, secret: str) -> bool:
-        """Return whether ``token`` came from a form of the session with this secret."""
-        return self._secrets.is_form_token(token, secret)
-
-    def _form_token(self, secret: str) -> str:
-        return self._secrets.form_token(secret)
+    def _session(self, record: SessionRecord | UserRecord, secret: str, name: str) -> Session:
+        person = Person(user=record.user, iss=record.iss, sub=record.sub, token_id=name)
+        return Session(person, record.name or record.email or record.sub, self._secrets.form_token(secret))
 
 
 def _seen(tx: Connection, *, id_hash: bytes, at: datetime) -> SessionRecord | None:
@@ -195,7 +190,3 @@ def _ended(tx: Connection, *, id_hash: bytes, asked: Use, at: datetime) -> Sessi
 def _name(id_hash: bytes) -> str:
     """Return what the audit trail calls a session: a part of its hash, from which nobody gets to its secret."""
     return f"session:{id_hash[:8].hex()}"
-
-
-def _display_name(name: str | None, email: str | None, sub: str) -> str:
-    return name or email or sub

@@ -128,12 +128,13 @@ def find(tx: Connection, scope: ReadScope, criteria: Criteria) -> Page:
         conditions.add("s.series_instance_uid = {}", criteria.series)
     for match in criteria.matches:
         conditions.match(match)
-    below = "" if criteria.study is None else " AND s.study_instance_uid = :below_study"
+    named = _named_studies(criteria)
+    below = "" if named is None else " AND s.study_instance_uid = ANY(CAST(:named_studies AS text[]))"
     common = f"WITH visible AS ({VISIBLE_SERIES}{below}), studies AS ({_STUDIES})"
     body = f"{_FROM[criteria.level]} WHERE {conditions.sql}"
     parameters: dict[str, object] = {**scope_parameters(scope), **conditions.parameters}
-    if criteria.study is not None:
-        parameters["below_study"] = criteria.study
+    if named is not None:
+        parameters["named_studies"] = sorted(named)
     # Names, order and shape come from the tables of this module; every value is bound.
     page = text(
         f"{common} SELECT {_selected(criteria.level)}, count(*) OVER () AS total {body} "
@@ -148,6 +149,17 @@ def find(tx: Connection, scope: ReadScope, criteria: Criteria) -> Page:
     else:
         total = 0
     return Page(tuple(map(_present, found)), total)
+
+
+def _named_studies(criteria: Criteria) -> frozenset[str] | None:
+    """Return the studies that can match at all, where the search names some; whole ones, so that all counts stay."""
+    sets = [frozenset[str]({criteria.study})] if criteria.study is not None else []
+    sets += [
+        match.uids
+        for match in criteria.matches
+        if isinstance(match, Uids) and match.attribute.keyword == "StudyInstanceUID"
+    ]
+    return frozenset.intersection(*sets) if sets else None
 
 
 def _present(row: Mapping[str, str | int | Sequence[str] | None]) -> Found:

@@ -35,7 +35,8 @@ def create_session(
     created = tx.execute(
         text(
             "INSERT INTO web_sessions (id_hash, user_pk, id_token, created_at, last_seen_at, expires_at) "
-            "SELECT :id_hash, pk, :id_token, :at, :at, :expires_at FROM users WHERE pk = :user AND suspended_at IS NULL"
+            "SELECT :id_hash, pk, :id_token, :at, :at, :expires_at FROM users "
+            "WHERE pk = :user AND suspended_at IS NULL"
         ),
         {"id_hash": id_hash, "user": user, "id_token": sealed_id_token, "at": at, "expires_at": expires_at},
     )

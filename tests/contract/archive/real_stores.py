@@ -66,6 +66,7 @@ def process(command: list[str], *, ready_url: str, log: Path) -> Iterator[subpro
     """Run a server until the block ends; what it prints goes to ``log``."""
     with log.open("wb") as output:
         child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=_REPOSITORY)
+        log.with_name("pid").write_text(str(child.pid))
         try:
             _wait(child, ready_url, log)
             yield child

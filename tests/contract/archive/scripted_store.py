@@ -5,6 +5,7 @@ the connection where the script says so.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ class Request:
     line: str
     headers: dict[str, str]
     body: bytes
+    connection: int
+    """Which connection it came on, counted from 0."""
 
 
 def answer(status: str, body: bytes = b"", **headers: str) -> bytes:
@@ -46,11 +49,13 @@ def run_scripted(
 
     async def main() -> T:
         requests: list[Request] = []
+        connections = itertools.count()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = next(connections)
             with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
                 while True:
-                    request = await _read(reader)
+                    request = await _read(reader, connection)
                     requests.append(request)
                     reply = answers[min(len(requests), len(answers)) - 1]
                     if reply is None:
@@ -71,7 +76,7 @@ def run_scripted(
     return asyncio.run(main())
 
 
-async def _read(reader: asyncio.StreamReader) -> Request:
+async def _read(reader: asyncio.StreamReader, connection: int) -> Request:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     line, *fields = head.strip().split("\r\n")
     headers = {name: value.strip() for name, _, value in (entry.partition(":") for entry in fields)}
@@ -83,4 +88,4 @@ async def _read(reader: asyncio.StreamReader) -> Request:
             body += await reader.readexactly(size)
             await reader.readexactly(2)
         await reader.readexactly(2)
-    return Request(line, headers, body)
+    return Request(line, headers, body, connection)

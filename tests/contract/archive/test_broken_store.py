@@ -64,7 +64,7 @@ def _run(
 
 async def _collect(stream: ArchiveStream, seen: list[bytes]) -> None:
     async for chunk in stream.chunks():
-        seen.append(chunk)
+        seen.append(chunk)  # noqa: PERF401 - extend keeps nothing of a stream that fails
 
 
 @pytest.mark.parametrize(
@@ -192,6 +192,16 @@ def test_silent_store_is_unavailable_and_not_asked_again(new: New) -> None:
     assert len(requests) == 1
 
 
+def test_store_that_is_silent_is_soon_not_ready(new: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kheops.archive.dicomweb_store._READY_SECONDS", 0.05)
+
+    async def use(archive: Adapter) -> bool:
+        return await asyncio.wait_for(archive.ready(), 0.5)
+
+    ready, _ = _run(new, [b"HTTP/1.1 200 OK\r\n"], use)
+    assert ready is False
+
+
 def test_store_that_is_not_there_is_unavailable_and_not_ready(new: New) -> None:
     async def main() -> bool:
         archive = new("http://127.0.0.1:9", None)
@@ -285,6 +295,17 @@ def test_stream_is_sent_once(new: New) -> None:
         _, requests = _run(new, list[bytes | None](script), use)
         assert len(requests) == 1
         assert requests[0].headers["Transfer-Encoding"] == "chunked"
+
+
+def test_stream_has_a_connection_of_its_own_and_short_requests_share_one(new: New) -> None:
+    async def use(archive: Adapter) -> None:
+        await archive.store([ITEM.held])
+        await archive.store_stream(ITEM.admitted, in_pieces(ITEM.body))
+        await archive.store([ITEM.held])
+        await archive.store_stream(ITEM.admitted, in_pieces(ITEM.body))
+
+    _, requests = _run(new, [answer("200 OK", STORED)], use)
+    assert [request.connection for request in requests] == [0, 1, 0, 2]
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden", "404 Not Found", "415 Unsupported"])
@@ -389,6 +410,26 @@ def test_several_parts_where_one_was_asked_for_are_cut() -> None:
     _run(_server, [several], use)
 
 
+@pytest.mark.parametrize("end", [b"", b"\r\n"])
+def test_lengths_tell_one_part_from_several_before_any_of_them_is_read(end: bytes) -> None:
+    large = bytes(1_000_000)
+    head = b"--b\r\nContent-Length: %d\r\n\r\n" % len(large)
+    one = head + large + b"\r\n--b--" + end
+    two = head + large + b"\r\n--b\r\n\r\nmore\r\n--b--" + end
+
+    async def use(archive: Adapter) -> bytes:
+        stream = await archive.inspect_bytes(ITEM.ref)
+        assert stream.content_length == len(large)
+        first = await read(stream)
+        with pytest.raises(NotAcceptableError):
+            await archive.inspect_bytes(ITEM.ref)
+        return first
+
+    script = [answer("200 OK", body, Content_Type="multipart/related; boundary=b") for body in (one, two)]
+    first, _ = _run(_server, list[bytes | None](script), use)
+    assert first == large
+
+
 # Google ----------------------------------------------------------------------------------------------------------
 
 FORBIDDEN = answer("403 Forbidden", b'[{"error":{"code":403}}]')
@@ -412,6 +453,14 @@ def test_403_is_no_absence_when_our_permission_is_lost() -> None:
             await archive.delete_instance(ITEM.ref)
 
     _run(_google, [FORBIDDEN], use)
+
+
+def test_403_is_no_absence_while_the_store_is_too_busy_to_say() -> None:
+    async def use(archive: Adapter) -> None:
+        with pytest.raises(ArchiveUnavailableError):
+            await archive.inspect_instance(ITEM.ref)
+
+    _run(_google, [FORBIDDEN, answer("503 Busy")], use)
 
 
 def test_deletion_that_we_may_not_do_is_no_success() -> None:
@@ -476,6 +525,16 @@ def test_search_answer_that_is_not_dicom_json_is_a_protocol_error(new: New) -> N
 
     for body in (b"<html>", b'[{"00080018":{"Value":["no uid"]}}]', b'{"a":1}'):
         _run(new, [answer("200 OK", body)], use)
+
+
+@pytest.mark.parametrize("frames", [[], [0], [1, -1]])
+def test_frame_numbers_that_cannot_be_are_not_asked_for(new: New, frames: list[int]) -> None:
+    async def use(archive: Adapter) -> None:
+        with pytest.raises(ArchiveAbsentError):
+            await archive.open_frames(ITEM.readable, frames, accept=DICOM)
+
+    _, requests = _run(new, [FOUND], use)
+    assert requests == []
 
 
 def test_absent_by_404_needs_no_probe(new: New) -> None:

@@ -1,8 +1,10 @@
 """People, albums, series and tokens put into the database by plain SQL, in any state that a test wants."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -64,7 +66,13 @@ class Catalog:
     def album(self, *members: Somebody, admins: tuple[Somebody, ...] = ()) -> Album:
         id_ = new_album_id()
         pk = self._insert(
-            "albums", id=id_, kind="album", name="An album", created_at=LONG_AGO, last_event_at=LONG_AGO, returning="pk"
+            "albums",
+            id=id_,
+            kind="album",
+            name="An album",
+            created_at=LONG_AGO,
+            last_event_at=LONG_AGO,
+            returning="pk",
         )
         for member in (*members, *admins):
             self._insert(
@@ -77,7 +85,13 @@ class Catalog:
         return Album(AlbumPk(pk), id_)
 
     def token(
-        self, user: UserPk, *, album: Album | None = None, read: bool = True, write: bool = False, expired: bool = False
+        self,
+        user: UserPk,
+        *,
+        album: Album | None = None,
+        read: bool = True,
+        write: bool = False,
+        expired: bool = False,
     ) -> str:
         """Make a capability token and return its secret."""
         secret = new_secret()
@@ -107,10 +121,12 @@ class Catalog:
         series: str,
         instances: int | tuple[str, ...] = 1,
         state: str = "confirmed",
-        confirmed_at: datetime | None = None,
-        **attributes: str,
+        attributes: Mapping[str, str] = MappingProxyType({}),
+        **more_attributes: str,
     ) -> list[InstanceRef]:
         """Catalog a series with confirmed instances, held by people's inboxes and albums.
+
+        It is confirmed after everything cataloged before it.
 
         Parameters
         ----------
@@ -122,9 +138,7 @@ class Catalog:
             How many, or their UIDs.
         state
             Of the series.
-        confirmed_at
-            When; the default is after everything cataloged before it.
-        attributes
+        attributes, more_attributes
             Of the series, by keyword.
         """
         uids = instances if isinstance(instances, tuple) else tuple(f"{series}.{n}" for n in range(1, instances + 1))
@@ -137,10 +151,10 @@ class Catalog:
             orphaned_at=LONG_AGO,
             created_at=LONG_AGO,
             updated_at=LONG_AGO,
-            confirmed_at=confirmed_at or LONG_AGO + timedelta(seconds=next(_numbers)),
+            confirmed_at=LONG_AGO + timedelta(seconds=next(_numbers)),
             number_of_instances=len(uids),
             returning="pk",
-            **{SERIES_COLUMNS[keyword]: value for keyword, value in attributes.items()},
+            **{SERIES_COLUMNS[keyword]: value for keyword, value in {**attributes, **more_attributes}.items()},
         )
         for holder in holders:
             album = holder.inbox if isinstance(holder, Somebody) else holder.pk

@@ -66,8 +66,12 @@ async def request(
     token: str | None = None,
     headers: Mapping[str, str] | None = None,
     leave_after: int | None = None,
+    answer: Answer | None = None,
 ) -> Answer:
-    """Send a request; with ``leave_after`` the client leaves after so many chunks."""
+    """Send a request; with ``leave_after`` the client leaves after so many chunks.
+
+    What comes back is put into ``answer`` as it comes, if given.
+    """
     raw_path, _, query = path.partition("?")
     fields = dict(headers or {})
     if token is not None:
@@ -86,7 +90,7 @@ async def request(
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
     }
-    answer = Answer()
+    answer = Answer() if answer is None else answer
     left = asyncio.Event()
     asked = False
 

@@ -71,6 +71,6 @@ def test_a_long_string_in_many_chunks_costs_linear_time() -> None:
 
 def _seconds(count: int) -> float:
     chunks = [b'[{"a":"', *[b"\\\\\\" + b'"' * 1 + b"x" * 4000] * count, b'"}]']
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(split(chunks)) == 1
-    return time.perf_counter() - started
+    return time.process_time() - started

@@ -218,9 +218,9 @@ def test_hostile_data_costs_no_more_than_linear_time() -> None:
 
 def _seconds(data: bytes) -> float:
     body = body_of([data])
-    started = time.perf_counter()
+    started = time.process_time()
     assert [part for _, part in read([body[i : i + 4096] for i in range(0, len(body), 4096)])] == [data]
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 @pytest.mark.parametrize(

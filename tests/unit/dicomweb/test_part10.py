@@ -327,6 +327,17 @@ def test_an_identifier_that_another_reader_may_see_differently_is_refused(data_s
         scan(file_of(data_set))
 
 
+def test_of_a_repeated_attribute_that_identifies_nothing_the_first_counts() -> None:
+    twice = short(0x10, 0x20, b"LO", b"first ") + short(0x10, 0x20, b"LO", b"second")
+    data = file_of(SOP_CLASS + SOP_INSTANCE + twice + STUDY + SERIES)
+    assert read_head(data, complete=True).patient_study == {"PatientID": "first"}
+
+
+def test_a_repeated_transfer_syntax_is_refused() -> None:
+    with pytest.raises(UnreadableDicomError, match="repeats"):
+        scan(file_of(UIDS, meta=short(2, 0x10, b"UI", IMPLICIT.encode() + b"\0")))
+
+
 def test_a_uid_inside_a_sequence_identifies_nothing() -> None:
     nested = long(8, 0x1115, b"SQ", UNDEFINED) + ITEM + short(0x20, 0x0D, b"UI", b"6.6\0") + ITEM_END + SEQUENCE_END
     data = file_of(SOP_CLASS + SOP_INSTANCE + nested + STUDY + SERIES + nested.replace(b"\x15\x11", b"\x00\x00", 1))

@@ -108,12 +108,24 @@ def test_dripping_answer_ends_at_the_deadline(fake: FakeIssuer, monkeypatch: pyt
     assert time.monotonic() - before < 2
 
 
-@pytest.mark.parametrize("mode", ["down", "error", "giant", "compressed", "not-json"])
-def test_answer_out_of_bounds_is_no_answer(fake: FakeIssuer, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("down", "RemoteProtocolError"),
+        ("error", "status 500"),
+        ("giant", "too large"),
+        ("compressed", "compressed"),
+        ("not-json", "no JSON object"),
+    ],
+)
+def test_answer_out_of_bounds_is_no_answer(
+    fake: FakeIssuer, mode: str, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
     assert _ask(f"{fake.issuer}/jwks").ok
     fake.mode = mode  # type: ignore[assignment]
-    with pytest.raises(IdentityProviderUnavailableError):
+    with caplog.at_level(logging.WARNING), pytest.raises(IdentityProviderUnavailableError):
         _ask(f"{fake.issuer}/jwks")
+    assert [record.__dict__["reason"] for record in caplog.records] == [reason]
 
 
 def test_redirect_is_not_followed(fake: FakeIssuer) -> None:

@@ -1,7 +1,7 @@
 """``/capabilities``."""
 
 from calendar import monthrange
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Final
 
 from starlette.responses import Response
@@ -116,6 +116,8 @@ def _time(form: Form, name: str) -> datetime | None:
 def _months_later(at: datetime) -> datetime:
     years, month = divmod(at.month - 1 + _DEFAULT_MONTHS, 12)
     year, month = at.year + years, month + 1
+    if year > MAXYEAR:
+        raise BadFormParameterError("'expiration_time' would lie after the year 9999.")
     return at.replace(year=year, month=month, day=min(at.day, monthrange(year, month)[1]))
 
 

@@ -1,0 +1,1 @@
+"""The web pages: plain HTML made here, complete without scripts."""

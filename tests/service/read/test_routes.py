@@ -1,0 +1,75 @@
+"""Which paths and methods the data plane has."""
+
+from kheops.dicomweb.resources import Series, Study, parse
+from kheops.web.dicomweb_service import TABLE
+from tests.service.read.conftest import Running, Service
+
+BASE = "/studies/1.2/series/1.2.3"
+ALLOWED = {
+    "/studies": "GET, HEAD, OPTIONS, POST",
+    "/series": "GET, HEAD, OPTIONS",
+    "/instances": "GET, HEAD, OPTIONS",
+    "/studies/1.2": "DELETE, GET, HEAD, OPTIONS, POST, PUT",
+    "/studies/1.2/series": "GET, HEAD, OPTIONS",
+    "/studies/1.2/instances": "GET, HEAD, OPTIONS",
+    "/studies/1.2/metadata": "GET, HEAD, OPTIONS",
+    BASE: "DELETE, GET, HEAD, OPTIONS, PUT",
+    f"{BASE}/metadata": "GET, HEAD, OPTIONS",
+    f"{BASE}/instances": "GET, HEAD, OPTIONS",
+    f"{BASE}/instances/1.2.3.4": "GET, HEAD, OPTIONS",
+    f"{BASE}/instances/1.2.3.4/metadata": "GET, HEAD, OPTIONS",
+    f"{BASE}/instances/1.2.3.4/frames/1,2": "GET, HEAD, OPTIONS",
+    f"{BASE}/instances/1.2.3.4/bulkdata/7FE00010": "GET, HEAD, OPTIONS",
+    f"{BASE}/albums/0123456789": "DELETE, OPTIONS, PUT",
+    f"{BASE}/users/bob": "OPTIONS, PUT",
+    "/studies/1.2/albums/0123456789": "DELETE, OPTIONS, PUT",
+    "/studies/1.2/users/bob%40example.org": "OPTIONS, PUT",
+}
+ABSENT = [
+    "/",
+    "/albums",
+    "/studies/",
+    "/studies//series",
+    "/studies/1.2/",
+    "/studies/abc",
+    "/studies/1.2:getStudyMetrics",
+    "/studies/1.2%2Fseries",
+    "/studies/1.2/../1.3",
+    "/series/",
+    "/series/1.2.3",
+    f"{BASE}/instances/1.2.3.4/frames/0",
+    f"{BASE}/instances/1.2.3.4/frames/",
+    f"{BASE}/instances/1.2.3.4/bulkdata/..",
+    f"{BASE}/instances/1.2.3.4/pixeldata",
+    "/studies/1.2/rendered",
+    "/studies/1.2/thumbnail",
+]
+
+
+def test_each_path_has_its_methods_and_no_others(service: Service) -> None:
+    async def use(running: Running) -> None:
+        for path, allowed in ALLOWED.items():
+            refused = await running.get(path, None, method="PATCH")
+            assert (refused.status, refused.header("allow")) == (405, allowed), path
+            for method in set(allowed.split(", ")) - {"OPTIONS"}:
+                assert (await running.get(path, None, method=method)).status == 401, (path, method)
+        for path in ABSENT:
+            for method in ("GET", "PUT", "DELETE"):
+                assert (await running.get(path, None, method=method)).status == 404, (path, method)
+
+    service.run(use)
+
+
+def test_every_resource_of_the_table_is_reached_by_a_path() -> None:
+    reached = {type(parse(path)) for path in ALLOWED}
+    assert set(TABLE) <= reached
+    assert {Study, Series} <= reached
+
+
+def test_a_refused_write_is_recorded_with_the_uids_of_its_path(service: Service) -> None:
+    alice = service.catalog.person("alice")
+    answer = service.get(f"{BASE}/albums/0123456789", alice.token, method="PUT")
+    assert answer.status in {403, 404}
+    assert service.catalog.rows(
+        "SELECT kind, outcome, study_instance_uids, series_instance_uids, subject FROM audit"
+    ) == [("share", "refused", ["1.2"], ["1.2.3"], "0123456789")]

@@ -1,0 +1,1 @@
+"""Tests of how answers of the store are joined and cut."""
