@@ -100,9 +100,9 @@ class System:
 
         return self.database.run_blocking(work)
 
-    def restart(self) -> None:
-        """Start the services again after they were killed."""
-        self.services = _start_services(self.processes, self.port, self.environment)
+    def restart(self, application: str = "local.gateway:app") -> None:
+        """Start the services again after they ended."""
+        self.services = _start_services(self.processes, self.port, self.environment, application)
 
     def log_text(self) -> str:
         """Return everything that the services and the store have logged."""

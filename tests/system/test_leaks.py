@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from kheops.dicomweb import resources
 from kheops.dicomweb.resources import Resource, to_path
@@ -26,7 +27,6 @@ from kheops.web.api_service import TABLE as API_TABLE
 from local.emulator import start_emulator
 from local.ports import kept_ports
 from local.processes import Processes
-from sqlalchemy import text
 from tests.dicom_files import a_file, new_uid
 from tests.postgres import Server
 from tests.system.running import System, _start_services, start_system
@@ -384,7 +384,7 @@ def test_the_world_with_hidden_things_answers_as_the_world_without_them(
         httpx.Client(base_url=f"{reduced}/api", headers=headers, timeout=30, trust_env=False) as second,
     ):
         for method, path, query in _requests(
-            world, thin=token is None or principal.split()[0] in {"revoked", "expired", "forged"}
+            world, thin=token is None or principal.split(maxsplit=1)[0] in {"revoked", "expired", "forged"}
         ):
             form = {"name": "New", "title": "t", "scope_type": "user"} if method in {"POST", "PATCH"} else None
             url = f"{path}?{query}" if query else path

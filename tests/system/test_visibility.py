@@ -78,7 +78,8 @@ class VisibilityMachine(RuleBasedStateMachine):
             client.close()
 
     def _pick(self, among: Any, pick: int) -> str | None:
-        ordered = sorted(among)
+        # In the order of making: identifiers are random, and a replay must pick the same things.
+        ordered = list(among)
         return ordered[pick % len(ordered)] if ordered else None
 
     def _expect(self, response: httpx.Response, *, allowed: bool) -> None:
@@ -278,7 +279,7 @@ def _run(system: System, *, examples: int, steps: int) -> type[VisibilityMachine
 
 
 def test_qido_lists_and_wado_serves_exactly_what_the_model_says(system: System) -> None:
-    machine = _run(system, examples=22, steps=40)
+    machine = _run(system, examples=14, steps=50)
     assert machine.operations >= 500
 
 

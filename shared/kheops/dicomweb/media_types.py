@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from kheops.dicomweb.media_ranges import (
@@ -52,6 +53,8 @@ _FRAME_TYPES: Final = (
 )
 """PS3.18 tables 8.7.3-2 to 8.7.3-5; the first one wins a draw."""
 _ANY_SYNTAX: Final = "*"
+_REMEMBERED_LENGTH: Final = 512
+"""Characters of the longest Accept whose outcome is remembered; those of viewers are shorter."""
 _JSON_WITH_LOST_PLUS: Final = re.compile(r"\b(dicom|svg) (json|xml)\b")
 
 
@@ -99,6 +102,16 @@ class _Offer:
     framing: Framing
 
 
+_DICOM_OFFERS: Final = (_Offer(_DICOM, Framing.MULTIPART),)
+_INSTANCE_OFFERS: Final = (*_DICOM_OFFERS, _Offer(_DICOM, Framing.SINGLE_PART))
+_SEVERAL_FRAMES_OFFERS: Final = tuple(_Offer(media_type, Framing.MULTIPART) for media_type in _FRAME_TYPES)
+_FRAME_OFFERS: Final = (
+    *_SEVERAL_FRAMES_OFFERS,
+    *(_Offer(media_type, Framing.SINGLE_PART) for media_type in _FRAME_TYPES),
+)
+_BULKDATA_OFFERS: Final = (_Offer(_OCTETS, Framing.SINGLE_PART), _Offer(_OCTETS, Framing.MULTIPART))
+
+
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """A transfer syntax that the caller takes an offer in."""
@@ -136,7 +149,7 @@ def negotiate_dicom(accept: Accept) -> Choice:
         If the caller does not take ``multipart/related; type="application/dicom"``, or sent a malformed Accept or
         transfer syntax.
     """
-    return _negotiate(accept, [_Offer(_DICOM, Framing.MULTIPART)])
+    return _negotiate(accept, _DICOM_OFFERS)
 
 
 def negotiate_instance(accept: Accept) -> Choice:
@@ -147,7 +160,7 @@ def negotiate_instance(accept: Accept) -> Choice:
     NotAcceptableError
         As `negotiate_dicom`, for both forms.
     """
-    return _negotiate(accept, [_Offer(_DICOM, Framing.MULTIPART), _Offer(_DICOM, Framing.SINGLE_PART)])
+    return _negotiate(accept, _INSTANCE_OFFERS)
 
 
 def negotiate_frames(accept: Accept, *, count: int) -> Choice:
@@ -160,10 +173,7 @@ def negotiate_frames(accept: Accept, *, count: int) -> Choice:
     NotAcceptableError
         If none of the frame media types of PS3.18 tables 8.7.3-2 to 8.7.3-5 is accepted, or the Accept is malformed.
     """
-    offers = [_Offer(media_type, Framing.MULTIPART) for media_type in _FRAME_TYPES]
-    if count == 1:
-        offers += [_Offer(media_type, Framing.SINGLE_PART) for media_type in _FRAME_TYPES]
-    return _negotiate(accept, offers)
+    return _negotiate(accept, _FRAME_OFFERS if count == 1 else _SEVERAL_FRAMES_OFFERS)
 
 
 def negotiate_bulkdata(accept: Accept) -> Choice:
@@ -174,10 +184,22 @@ def negotiate_bulkdata(accept: Accept) -> Choice:
     NotAcceptableError
         If ``application/octet-stream`` is not accepted in either form, or the Accept is malformed.
     """
-    return _negotiate(accept, [_Offer(_OCTETS, Framing.SINGLE_PART), _Offer(_OCTETS, Framing.MULTIPART)])
+    return _negotiate(accept, _BULKDATA_OFFERS)
 
 
-def _negotiate(accept: Accept, offers: Sequence[_Offer]) -> Choice:
+def _negotiate(accept: Accept, offers: tuple[_Offer, ...]) -> Choice:
+    if sum(map(len, accept.header)) + sum(map(len, accept.parameter)) > _REMEMBERED_LENGTH:
+        return _negotiated(accept, offers)
+    return _remembered(tuple(accept.header), tuple(accept.parameter), offers)
+
+
+@lru_cache(maxsize=256)
+def _remembered(header: tuple[str, ...], parameter: tuple[str, ...], offers: tuple[_Offer, ...]) -> Choice:
+    # A viewer sends the same Accept with each frame, and comparing it with every offer costs as much as the decision.
+    return _negotiated(Accept(header, parameter), offers)
+
+
+def _negotiated(accept: Accept, offers: Sequence[_Offer]) -> Choice:
     available = [_describe(offer) for offer in offers]
     ranges = _ranges(accept, available)
     best: _Offer | None = None

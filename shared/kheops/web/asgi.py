@@ -6,8 +6,8 @@ does first what the framework would do differently (see ``docs/request-to-decisi
 """
 
 import ipaddress
+import random
 import re
-import secrets
 from collections.abc import Awaitable, Callable
 from types import ModuleType
 from typing import Final
@@ -32,6 +32,7 @@ from kheops.web.credentials import authorization_token
 from kheops.web.cut import CutError
 from kheops.web.errors import problem
 from kheops.web.headers import api_headers, is_preflight, preflight_headers
+from kheops.web.pixels import StreamResponse
 
 __all__ = ["Application", "Dispatch", "answer", "application", "authenticate"]
 
@@ -39,6 +40,8 @@ _LOG = get_logger(__name__)
 
 _LINK: Final = re.compile(r"/api/link/([A-Za-z0-9.+=_-]{1,4096})(/.*)?")
 _FRAMEWORK_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"})
+_EXECUTION_ID: Final = b"function-execution-id"
+"""The framework makes one character by character where none is sent, and takes any that a caller sends."""
 _FRAMEWORK_KEEPS: Final = frozenset({"/robots.txt", "/favicon.ico"})
 
 Dispatch = Callable[[Call], Awaitable[AsgiResponse]]
@@ -55,7 +58,7 @@ async def answer(dispatch: Dispatch, request: Request) -> AsgiResponse:
     request
         The request.
     """
-    request_id = secrets.token_hex(8)
+    request_id = f"{random.getrandbits(64):016x}"
     try:
         process = await open_process()
     except KheopsError as error:
@@ -67,6 +70,10 @@ async def answer(dispatch: Dispatch, request: Request) -> AsgiResponse:
         allow = preflight_headers(request.headers, process.settings.allowed_origins)
         return _Finished(preflight, allow, request_id)
     response = await _respond(dispatch, request, process, request_id)
+    if isinstance(response, StreamResponse):
+        # It knows HEAD itself, and each chunk of it would pass through the wrapper.
+        response.add_headers([*headers, (b"x-request-id", request_id.encode())])
+        return response
     return _Finished(response, headers, request_id)
 
 
@@ -174,6 +181,7 @@ class Application:
                 response = await answer(self._dispatch, Request(scope, receive))
                 await response(scope, receive, send)
             else:
+                scope["headers"] = [(_EXECUTION_ID, b"%016x" % random.getrandbits(64)), *scope["headers"]]
                 await self._framework(scope, receive, send)
         except CutError:
             return

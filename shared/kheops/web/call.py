@@ -123,6 +123,8 @@ class Call:
             If it is longer than 16 KiB, is not UTF-8, or contains control characters.
         """
         raw = self.request.scope["query_string"]
+        if not raw:
+            return []
         if len(raw) > _QUERY_LIMIT:
             raise BadQueryParameterError("The query string is longer than 16 KiB.")
         try:

@@ -20,6 +20,7 @@ _ALWAYS: Final = (
     (b"content-security-policy", b"sandbox; default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"cross-origin"),
     (b"referrer-policy", b"no-referrer"),
+    (b"vary", b"Origin, Accept, Authorization, Cookie"),
 )
 
 
@@ -29,7 +30,7 @@ def api_headers(request: Headers, allowed_origins: tuple[str, ...]) -> list[tupl
     An origin on the list is echoed exactly; another one gets no permission. ``Vary`` always names what an answer
     depends on. Credentials mode is never allowed: tokens travel in headers, and cookies are same-origin only.
     """
-    headers = [*_ALWAYS, (b"vary", b"Origin, Accept, Authorization, Cookie")]
+    headers = list(_ALWAYS)
     origin = request.get("origin")
     if origin is not None and origin in allowed_origins:
         headers.append((b"access-control-allow-origin", origin.encode("latin-1")))

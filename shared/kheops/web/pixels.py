@@ -1,11 +1,10 @@
 """The pixel path: a small raw ASGI response that pumps the store's bytes to the client."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from kheops.archive.port import ArchiveStream
 from kheops.errors import KheopsError
@@ -16,6 +15,8 @@ __all__ = ["PixelResponse", "StreamResponse"]
 
 _LOG = get_logger(__name__)
 
+_UNWATCHED: Final = 64 * 1024
+"""Bytes of a body of known length for which a watcher is not worth its cost: one read of the store's socket has them."""
 _LENGTH_KEPT_BELOW: Final = 30 * 1024 * 1024
 """Cloud Run refuses answers of more than 32 MiB that carry Content-Length; chunked ones are exempt."""
 
@@ -36,6 +37,8 @@ class StreamResponse:
         The body.
     abort
         Called once at the end, whatever the end is.
+    length
+        Bytes of the body, if known; not announced by that.
     """
 
     def __init__(
@@ -45,43 +48,67 @@ class StreamResponse:
         headers: list[tuple[bytes, bytes]],
         chunks: AsyncIterator[bytes],
         abort: Callable[[], None],
+        length: int | None = None,
     ) -> None:
         self._status = status
         self._headers = headers
         self._chunks = chunks
         self._abort = abort
+        self._length = length
+
+    def add_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
+        """Add headers, but for those that are there already."""
+        present = {name for name, _ in self._headers}
+        self._headers = [*self._headers, *(pair for pair in headers if pair[0] not in present)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
+        start: Message = {"type": "http.response.start", "status": self._status, "headers": self._headers}
         if scope["method"] == "HEAD":
             self._abort()
-            await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+            await send(start)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        gone = asyncio.ensure_future(_watch(receive, self._abort))
-        left = False
+        watched = self._length is None or self._length > _UNWATCHED
+        gone = asyncio.ensure_future(_watch(receive, self._abort)) if watched else None
+        last = b""
         try:
-            await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
-            async for chunk in self._chunks:
-                if gone.done():
-                    break
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send(start)
+            last = await self._pump(send, gone)
         except KheopsError as error:
-            if not gone.done():
+            if not _left(gone):
                 _LOG.warning("stream.cut", error=type(error).__name__)
             raise CutError from None
         except Exception:  # noqa: BLE001 - after the first byte any failure can only be a cut
             _LOG.exception("stream.failed")
             raise CutError from None
         finally:
-            left = gone.done()
-            gone.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await gone
+            left = _left(gone)
+            if gone is not None:
+                gone.cancel()
             self._abort()
         if left:
             raise CutError
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _pump(self, send: Send, gone: "asyncio.Future[None] | None") -> bytes:
+        """Send all chunks but the one that completes the length; return that one once the end is known to be good."""
+        missing = self._length
+        held = b""
+        async for chunk in self._chunks:
+            if _left(gone):
+                break
+            if held:
+                await send({"type": "http.response.body", "body": held, "more_body": True})
+                held = b""
+            if missing is not None:
+                missing -= len(chunk)
+                if missing <= 0:
+                    # The server sends a last piece at less cost than a piece and an end; the end may still fail.
+                    held = chunk
+                    continue
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        return held
 
 
 class PixelResponse(StreamResponse):
@@ -102,7 +129,9 @@ class PixelResponse(StreamResponse):
             all_headers.append((b"content-length", b"%d" % length))
         if stream.content_range is not None:
             all_headers.append((b"content-range", stream.content_range.encode("latin-1")))
-        super().__init__(status=stream.status, headers=all_headers, chunks=stream.chunks(), abort=stream.abort)
+        super().__init__(
+            status=stream.status, headers=all_headers, chunks=stream.chunks(), abort=stream.abort, length=length
+        )
 
 
 async def _watch(receive: Receive, abort: Callable[[], None]) -> None:
@@ -111,3 +140,7 @@ async def _watch(receive: Receive, abort: Callable[[], None]) -> None:
         if message["type"] == "http.disconnect":
             abort()
             return
+
+
+def _left(gone: "asyncio.Future[None] | None") -> bool:
+    return gone is not None and gone.done()

@@ -16,6 +16,8 @@ import pytest
 from typing_extensions import override
 
 from kheops.dicomweb.multipart import MultipartReader, PartBegin, PartData, boundary_of
+from kheops.domain.principals import UserCapability
+from kheops.errors import InvalidTokenError
 from kheops.identity.own_tokens import hash_secret, looks_like_capability
 from tests.service.pages.site import Browser, Site
 from tests.service.read.catalog import PEPPER
@@ -62,6 +64,21 @@ def test_token_reads_and_writes_for_an_hour_and_nothing_more(site: Site) -> None
     ((_, maker, token_id, outcome, _),) = site.audited("capability-created")
     assert (maker, outcome) == ("alice", "granted")
     assert str(token_id).startswith("session:")
+
+
+def test_api_takes_the_token_for_the_person_until_its_hour_is_over(site: Site) -> None:
+    async def use(new: NewBrowser) -> None:
+        browser = new()
+        await browser.log_in("alice")
+        secret = _secret(await browser.post("/token", {"form_token": await browser.form_token()}))
+        principal = await site.process.authenticator.identify(secret, request_id="a test")
+        assert isinstance(principal, UserCapability)
+        assert principal.sub == "alice"
+        site.clock.move(minutes=61)
+        with pytest.raises(InvalidTokenError):
+            await site.process.authenticator.identify(secret, request_id="a test")
+
+    site.run(use)
 
 
 def test_page_shows_a_line_for_each_of_qido_stow_and_wado_with_the_persons_own_study(site: Site) -> None:
