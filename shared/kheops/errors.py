@@ -11,7 +11,8 @@
     │   └── BadMultipartError
     ├── UnauthenticatedError          no credential, or one that is not good
     │   ├── MissingCredentialsError
-    │   └── InvalidTokenError
+    │   ├── InvalidTokenError
+    │   └── LoginRefusedError         a login in the browser did not succeed
     ├── ForbiddenError                refused for a reason visible from the token or the album role alone
     ├── NotFoundError                 hidden or absent: never told apart
     │   ├── AlbumNotFoundError
@@ -55,6 +56,7 @@ __all__ = [
     "InvalidIdentifierError",
     "InvalidTokenError",
     "KheopsError",
+    "LoginRefusedError",
     "MethodNotAllowedError",
     "MissingCredentialsError",
     "NotAcceptableError",
@@ -157,6 +159,19 @@ class InvalidTokenError(UnauthenticatedError):
 
     def __init__(self, reason: str) -> None:
         super().__init__("The token is not valid here, or no longer.")
+        self.reason = reason
+
+
+class LoginRefusedError(UnauthenticatedError):
+    """A login in the browser did not come to its end; ``reason`` is a stable name for the log.
+
+    Browsers get the same words for all reasons, but for ``denied``: the person, or the issuer for them, said no.
+    """
+
+    code = "login-refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The login did not succeed. Please start again.")
         self.reason = reason
 
 

@@ -104,7 +104,11 @@ class Process:
         """Verifies access tokens of the trusted issuers."""
         from kheops.identity.access_tokens import AccessTokenVerifier
 
-        return AccessTokenVerifier(self.settings.issuers, self.http, self.clock)
+        return AccessTokenVerifier(self.settings.issuers, self.http, self.clock, role_claims=self._role_claims)
+
+    @property
+    def _role_claims(self) -> frozenset[str]:
+        return frozenset(rule.claim for rule in self.settings.administrators)
 
     @cached_property
     def userinfo(self) -> "UserinfoClient":
@@ -118,7 +122,7 @@ class Process:
         """Login in the browser."""
         from kheops.identity.login import RelyingParty
 
-        return RelyingParty(self.verifier.issuers, self.http, self.clock)
+        return RelyingParty(self.verifier.issuers, self.http, self.clock, role_claims=self._role_claims)
 
     @cached_property
     def registry(self) -> "Registry":
@@ -200,7 +204,12 @@ class Process:
         """Capability tokens."""
         from kheops.services.capabilities import Capabilities
 
-        return Capabilities(self.database, self.clock, pepper=self.pepper)
+        return Capabilities(
+            self.database,
+            self.clock,
+            pepper=self.pepper,
+            default_issuer=self.settings.default_issuer.issuer,
+        )
 
 
 class _Shared:

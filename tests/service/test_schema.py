@@ -1,6 +1,7 @@
 """The schema from empty, on a real server."""
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +13,7 @@ from tests.postgres import Server
 
 
 @pytest.fixture
-def empty(postgres: Server):  # type: ignore[no-untyped-def]
+def empty(postgres: Server) -> Iterator[Database]:
     name = postgres.create()
     database = Database(connection_arguments(postgres.url(name)), size=2)
     yield database

@@ -5,7 +5,6 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any, Never
 
-from kheops.services import batches, streamed_part
 from kheops.services.batches import Gate
 from kheops.services.streamed_part import StreamedPart
 
@@ -69,9 +68,6 @@ def _arm(step: str) -> None:
         case _:
             raise ValueError(step)
 
-
-assert batches
-assert streamed_part
 
 if "CRASH_AT" in os.environ:
     _arm(os.environ["CRASH_AT"])

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, CursorResult, text
 
 from kheops.dicomweb import resources
 from kheops.dicomweb.resources import Resource, to_path
@@ -176,14 +177,16 @@ def _without_the_hidden(postgres: Server, world: World, principal: str) -> Itera
             f"AND x.album_pk IN ({reach}))"
         )
 
-        def remove(tx: object) -> list[tuple[str, str]]:
-            run = lambda sql: tx.execute(text(sql))  # type: ignore[attr-defined]  # noqa: E731
+        def remove(tx: Connection) -> list[tuple[str, str]]:
+            def run(sql: str) -> CursorResult[Any]:
+                return tx.execute(text(sql))
+
             gone = run(f"SELECT study_instance_uid, series_instance_uid FROM series WHERE pk IN ({hidden})").all()
             run(f"DELETE FROM series WHERE pk IN ({hidden})")
             run(f"DELETE FROM albums WHERE kind = 'album' AND pk NOT IN ({reach})")
             keep = "'link'" if principal == "link" else "''"
             run(f"DELETE FROM capabilities WHERE title NOT IN ({keep})")
-            return [(str(row[0]), str(row[1])) for row in gone]
+            return [(str(row.study_instance_uid), str(row.series_instance_uid)) for row in gone]
 
         gone = database.run_blocking(remove)
         database.close()
@@ -246,7 +249,7 @@ def _searches(world: World) -> Iterable[str]:
         yield f"0020000D={place.study}"
         yield f"SeriesInstanceUID={place.series}"
         yield f"SOPInstanceUID={place.instance}"
-    for query in (
+    yield from (
         "PatientName=Xq*",
         "PatientName=*alice*",
         "PatientID=P-1",
@@ -262,8 +265,7 @@ def _searches(world: World) -> Iterable[str]:
         "inbox=true",
         "sort=-StudyDate",
         "limit=x",
-    ):
-        yield query
+    )
     for album in world.albums.values():
         yield f"album={album}"
 

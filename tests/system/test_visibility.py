@@ -1,4 +1,4 @@
-"""Random people make random albums, shares, uploads and revocations; QIDO lists and WADO serves what the model says."""
+"""Random people share and revoke at random; QIDO lists and WADO serves exactly what the model says."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from typing_extensions import override
 
 from tests.dicom_files import a_file, new_uid
 from tests.postgres import Server
@@ -73,6 +74,7 @@ class VisibilityMachine(RuleBasedStateMachine):
         self.add_a_member("ann", "ben", 0)
         self.make_a_link("ann", 0)
 
+    @override
     def teardown(self) -> None:
         for client in [*self.clients.values(), *self.link_clients.values()]:
             client.close()

@@ -1,15 +1,27 @@
 """The one rule source: may this principal do this to that.
 
-Pure functions of facts. Nothing else in the package decides, and the ``NewType``s that storage and the archive
-demand are created here only, so that forgetting to ask is a type error (a test searches the tree for constructors
-elsewhere). Lists and single reads come from the same rule: `read_scope` is what a search runs under, and
-`read_series` refuses whatever that scope would not list.
+Pure functions of facts. Nothing else in the package decides, and the types of `kheops.domain.grants` that storage and
+the archive demand are created here only. Lists and single reads come from the same rule: `read_scope` is what a search
+runs under, and `read_series` refuses whatever that scope would not list.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import NewType, assert_never
+from typing import assert_never
 
+from kheops.domain.grants import (
+    Admission,
+    AdmittedInstance,
+    AlbumAction,
+    Denied,
+    PermittedAlbum,
+    ReadableInstance,
+    ReadableSeries,
+    ReadScope,
+    Reason,
+    Scope,
+    SendableSeries,
+    Source,
+    StoreTarget,
+)
 from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability
 from kheops.domain.resources import (
     AlbumRole,
@@ -23,7 +35,7 @@ from kheops.domain.resources import (
     SeriesState,
     StoreFacts,
 )
-from kheops.ids import AlbumPk, SopInstanceUID, UserPk
+from kheops.ids import SopInstanceUID, UserPk
 
 __all__ = [
     "Admission",
@@ -55,120 +67,6 @@ __all__ = [
     "store_into",
     "take_back",
 ]
-
-
-class Reason(StrEnum):
-    """Why something was refused; stable names for logs, audit and tests."""
-
-    NO_GRANT = "no-grant"
-    """Nothing the caller holds reaches it. Hidden and absent both end here."""
-    TOKEN_LACKS_READ = "token-lacks-read"  # noqa: S105 - a reason, no password
-    TOKEN_LACKS_WRITE = "token-lacks-write"  # noqa: S105 - a reason, no password
-    TOKEN_LACKS_APPROPRIATE = "token-lacks-appropriate"  # noqa: S105 - a reason, no password
-    TOKEN_KIND = "token-kind"  # noqa: S105 - a reason, no password
-    """This kind of token can never do that."""
-    ALBUM_ROLE = "album-role"
-    """The caller's role in the album does not include it."""
-    NOT_ORIGIN = "not-origin"
-    """Only who created the series may add to it or take it back."""
-    OTHER_RESERVATION = "other-reservation"
-    """Another upload has reserved the series for another target."""
-    FOREIGN_STUDY = "foreign-study"
-    """The study is on record and the caller has no part in it."""
-    SERIES_ELSEWHERE = "series-elsewhere"
-    """The series is on record under another study."""
-    BEING_DELETED = "being-deleted"
-
-    @property
-    def visible_to_caller(self) -> bool:
-        """Whether the caller may learn it: it follows from their token or album role alone."""
-        return self in {
-            Reason.TOKEN_LACKS_READ,
-            Reason.TOKEN_LACKS_WRITE,
-            Reason.TOKEN_LACKS_APPROPRIATE,
-            Reason.TOKEN_KIND,
-            Reason.ALBUM_ROLE,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """A refusal. Everything that is not an explicit grant is one."""
-
-    reason: Reason
-
-
-class AlbumAction(StrEnum):
-    """What can be done to an album, under KHEOPS's permission names."""
-
-    SEE = "SEE"
-    LIST_USERS = "LIST_USERS"
-    READ_SERIES = "READ_SERIES"
-    ADD_SERIES = "ADD_SERIES"
-    SEND_SERIES = "SEND_SERIES"
-    DELETE_SERIES = "DELETE_SERIES"
-    ADD_USER = "ADD_USER"
-    LEAVE = "LEAVE"
-    EDIT_OWN_MEMBERSHIP = "EDIT_OWN_MEMBERSHIP"
-    EDIT_ALBUM = "EDIT_ALBUM"
-    REMOVE_USER = "REMOVE_USER"
-    MANAGE_ADMINS = "MANAGE_ADMINS"
-    MANAGE_CAPABILITIES = "MANAGE_CAPABILITIES"
-    DELETE_ALBUM = "DELETE_ALBUM"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Which of the caller's holdings a request is about; the default is all of them."""
-
-    inbox: bool = False
-    album: AlbumPk | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which holdings count, in terms that storage can put into a query.
-
-    A series is in the scope iff an album holds it of which ``user`` is a member and a person in good standing, and
-    that album is ``album`` (where given), an inbox (where ``inbox``), and administered by ``user`` (where
-    ``admin``).
-    """
-
-    user: UserPk
-    album: AlbumPk | None = None
-    inbox: bool = False
-    admin: bool = False
-
-
-ReadScope = NewType("ReadScope", Scope)
-"""A scope whose series the caller may read."""
-ReadableSeries = NewType("ReadableSeries", SeriesRef)
-"""A series that the caller may read, decided for this request."""
-ReadableInstance = NewType("ReadableInstance", InstanceRef)
-"""A confirmed instance of a series that the caller may read, decided for this request."""
-SendableSeries = NewType("SendableSeries", SeriesRef)
-"""A series that the caller may pass on."""
-PermittedAlbum = NewType("PermittedAlbum", AlbumPk)
-"""An album on which the caller may do what was asked."""
-AdmittedInstance = NewType("AdmittedInstance", InstanceRef)
-"""An instance that the caller may add to the store."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreTarget:
-    """Where an upload goes; created by `store_into` only."""
-
-    album: PermittedAlbum
-    origin: OriginUser | OriginAlbum
-
-
-class Admission(StrEnum):
-    """How a part of an upload may go on."""
-
-    NEW_SERIES = "new-series"
-    SHARE_RESERVATION = "share-reservation"
-    ADD = "add"
-    TAKE_BACK = "take-back"
 
 
 # Reading ---------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import httpx
 from kheops.clock import Clock
 from kheops.clock import now as system_now
 from kheops.domain.profiles import Profile
-from kheops.errors import IdentityProviderUnavailableError, InvalidTokenError, KheopsError, UnauthenticatedError
+from kheops.errors import IdentityProviderUnavailableError, InvalidTokenError, KheopsError, LoginRefusedError
 from kheops.identity.answers import ask
 from kheops.identity.issuers import Issuer, IssuerMetadata, Issuers
 from kheops.identity.profile import completed, profile_of, role_claims_of
@@ -36,19 +36,6 @@ _QUERY_FIELDS: Final = 20
 _TYPES: Final = (None, "jwt")
 
 _log = get_logger(__name__)
-
-
-class LoginRefusedError(UnauthenticatedError):
-    """A login did not come to its end; ``reason`` is a stable name for the log.
-
-    Browsers get the same words for all reasons, but for ``denied``: the person, or the issuer for them, said no.
-    """
-
-    code = "login-refused"
-
-    def __init__(self, reason: str) -> None:
-        super().__init__("The login did not succeed. Please start again.")
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from kheops.archive.port import Archive
 from kheops.clock import Clock
 from kheops.domain import policy
+from kheops.domain.mutations import MutationType
 from kheops.domain.policy import Denied
 from kheops.domain.principals import Principal
 from kheops.domain.resources import InstanceRef, SeriesState
@@ -20,6 +21,7 @@ from kheops.ids import AlbumPk, SopInstanceUID
 from kheops.services.admission import Digest
 from kheops.storage import audit, holdings, reservations, roles, standing
 from kheops.storage.engine import Database
+from kheops.storage.events import Mutation, add_event
 
 __all__ = ["Arrived", "Resolver", "confirm", "digest_of_stored"]
 
@@ -66,13 +68,11 @@ def confirm(
     role = roles.role_in(tx, principal.user, target)
     granted = not isinstance(policy.store_into(principal, role), Denied) and standing.stands(tx, principal, at)
     done: list[InstanceRef] = []
+    new_there: list[InstanceRef] = []
     for each in sorted(arrived, key=lambda item: item.ref.series_instance_uid):
-        series = reservations.lock_series(tx, each.ref.series_instance_uid)
-        record = reservations.find_instance(tx, each.ref.sop_instance_uid)
-        if series is None or record is None or record.ref != each.ref:
+        series = _settle_row(tx, each, at)
+        if series is None:
             continue
-        if not record.is_confirmed:
-            reservations.confirm_instance(tx, record, each.digest, at)
         if not granted:
             if series.record.state is SeriesState.RESERVED:
                 reservations.mark_orphan(tx, series.pk, at)
@@ -80,12 +80,36 @@ def confirm(
         if series.record.state in {SeriesState.RESERVED, SeriesState.ORPHAN}:
             reservations.mark_confirmed(tx, series.pk, at)
         if series.record.state is not SeriesState.DELETING:
-            holdings.add_series(tx, album=target, series_pk=series.pk, by=principal.user, at=at)
+            if holdings.add_series(tx, album=target, series_pk=series.pk, by=principal.user, at=at):
+                new_there.append(each.ref)
             done.append(each.ref)
+    if role is not None and not role.is_inbox:
+        _tell_album(tx, target, new_there, principal, at)
     if use is not None:
         outcome = use if granted else replace(use, outcome=Outcome.REFUSED, reason="grant-lost")
         audit.insert_use(tx, outcome, at)
     return frozenset(ref.sop_instance_uid for ref in done)
+
+
+def _settle_row(tx: Connection, arrived: Arrived, at: datetime) -> reservations.SeriesRecord | None:
+    """Turn an instance's reservation into a confirmed row; return its series, locked, or ``None`` if it has none."""
+    series = reservations.lock_series(tx, arrived.ref.series_instance_uid)
+    record = reservations.find_instance(tx, arrived.ref.sop_instance_uid)
+    if series is None or record is None or record.ref != arrived.ref:
+        return None
+    if not record.is_confirmed:
+        reservations.confirm_instance(tx, record, arrived.digest, at)
+    return series
+
+
+def _tell_album(
+    tx: Connection, album: AlbumPk, imported: Sequence[InstanceRef], principal: Principal, at: datetime
+) -> None:
+    """Write into the album's history which series came."""
+    for study in dict.fromkeys(ref.study_instance_uid for ref in imported):
+        series = tuple(ref.series_instance_uid for ref in imported if ref.study_instance_uid == study)
+        mutation = Mutation(MutationType.IMPORT_SERIES, study=study, series=series)
+        add_event(tx, album, mutation, by=principal, at=at)
 
 
 async def digest_of_stored(archive: Archive, ref: InstanceRef) -> Digest:

@@ -8,7 +8,6 @@ from zlib import crc32
 
 from kheops.archive.port import Archive, StoreOutcome
 from kheops.dicomweb.part10 import Head, Part10Scanner, UnreadableDicomError
-
 from kheops.domain.policy import AdmittedInstance
 from kheops.domain.resources import InstanceRef
 from kheops.errors import KheopsError, UnavailableError

@@ -14,9 +14,8 @@ from typing import Any, Final
 from zlib import crc32
 
 from kheops.clock import monotonic
-from kheops.dicomweb.part10 import Head, Part10Scanner, UnreadableDicomError, read_head
 from kheops.dicomweb.multipart import End, MultipartReader, PartBegin, PartData, PartEnd, new_boundary
-
+from kheops.dicomweb.part10 import Head, Part10Scanner, UnreadableDicomError, read_head
 from kheops.errors import BadMultipartError, TooManyRequestsError, UnavailableError
 from kheops.ids import StudyInstanceUID
 from kheops.observability import get_logger

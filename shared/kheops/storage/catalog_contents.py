@@ -8,15 +8,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, text
 
 from kheops.domain.policy import ReadableSeries, ReadScope
-from kheops.domain.resources import AlbumFlags, Holding, SeriesFacts, SeriesRef
-from kheops.ids import AlbumPk, SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
+from kheops.domain.resources import SeriesFacts, SeriesRef
+from kheops.ids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
+from kheops.storage.role_rows import ROLE_COLUMNS, role_of
 from kheops.storage.visibility import HOLDS, scope_parameters
 
 __all__ = ["SeriesContents", "contents_of_series", "mark_dirty", "series_of_study"]
 
 _SERIES_OF_STUDY: Final = text(f"""
-    SELECT s.series_instance_uid, a.pk AS album, a.kind = 'inbox' AS is_inbox, m.is_admin, a.add_user,
-           a.download_series, a.send_series, a.delete_series, a.add_series, a.write_comments
+    SELECT {ROLE_COLUMNS}, s.series_instance_uid
     {HOLDS} AND s.study_instance_uid = :study
     ORDER BY s.confirmed_at, s.pk
 """)
@@ -52,7 +52,7 @@ def series_of_study(tx: Connection, scope: ReadScope, study: StudyInstanceUID) -
     """
     rows = tx.execute(_SERIES_OF_STUDY, {**scope_parameters(scope), "study": study}).all()
     return [
-        SeriesFacts(SeriesRef(study, SeriesInstanceUID(uid)), tuple(map(_holding, holdings)))
+        SeriesFacts(SeriesRef(study, SeriesInstanceUID(uid)), tuple(map(role_of, holdings)))
         for uid, holdings in groupby(rows, key=lambda row: row.series_instance_uid)
     ]
 
@@ -71,19 +71,3 @@ def contents_of_series(tx: Connection, ref: ReadableSeries) -> SeriesContents:
 def mark_dirty(tx: Connection, ref: SeriesRef) -> None:
     """Ask the reconciler to compare a series with the store."""
     tx.execute(_MARK_DIRTY, {"study": ref.study_instance_uid, "series": ref.series_instance_uid})
-
-
-def _holding(row: Row[Any]) -> Holding:
-    return Holding(
-        album=AlbumPk(row.album),
-        is_inbox=row.is_inbox,
-        is_admin=row.is_admin,
-        flags=AlbumFlags(
-            add_user=row.add_user,
-            download_series=row.download_series,
-            send_series=row.send_series,
-            delete_series=row.delete_series,
-            add_series=row.add_series,
-            write_comments=row.write_comments,
-        ),
-    )

@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Row, text
 
 from kheops.domain.policy import PermittedAlbum, ReadScope, StoreTarget
 from kheops.domain.resources import (
-    AlbumFlags,
     Holding,
     Origin,
     OriginAlbum,
@@ -25,6 +24,7 @@ from kheops.domain.resources import (
     SeriesState,
 )
 from kheops.ids import AlbumPk, SeriesInstanceUID, SeriesPk, StudyInstanceUID, UserPk
+from kheops.storage.role_rows import ROLE_COLUMNS, role_of
 from kheops.storage.visibility import HOLDS, VISIBLE_SERIES, scope_parameters
 
 __all__ = [
@@ -69,9 +69,7 @@ _SELECTED: Final = """
     AND (CAST(:series AS text) IS NULL OR s.series_instance_uid = CAST(:series AS text))
 """
 _HELD: Final = f"""
-    SELECT s.pk AS series_pk, s.study_instance_uid, s.series_instance_uid, a.pk AS album_pk,
-           a.kind = 'inbox' AS is_inbox, m.is_admin, a.add_user, a.download_series, a.send_series,
-           a.delete_series, a.add_series, a.write_comments
+    SELECT {ROLE_COLUMNS}, s.pk AS series_pk, s.study_instance_uid, s.series_instance_uid
     {HOLDS} {_SELECTED} AND s.pk = ANY (:locked) ORDER BY s.pk
 """
 _ORPHANS: Final = f"""
@@ -170,7 +168,7 @@ def find_held(tx: Connection, scope: ReadScope, selection: Selection) -> list[He
     rows = tx.execute(text(_HELD), {**parameters, "locked": list(found)}).all()
     holdings: dict[tuple[SeriesPk, SeriesRef], list[Holding]] = defaultdict(list)
     for row in rows:
-        holdings[SeriesPk(row.series_pk), _ref(row)].append(_holding(row))
+        holdings[SeriesPk(row.series_pk), _ref(row)].append(role_of(row))
     return [HeldSeries(pk, SeriesFacts(ref, tuple(held))) for (pk, ref), held in holdings.items()]
 
 
@@ -214,22 +212,6 @@ def _orphan(tx: Connection, series: Sequence[SeriesPk], at: datetime) -> None:
 
 def _ref(row: Row[Any]) -> SeriesRef:
     return SeriesRef(StudyInstanceUID(row.study_instance_uid), SeriesInstanceUID(row.series_instance_uid))
-
-
-def _holding(row: Row[Any]) -> Holding:
-    return Holding(
-        album=AlbumPk(row.album_pk),
-        is_inbox=row.is_inbox,
-        is_admin=row.is_admin,
-        flags=AlbumFlags(
-            add_user=row.add_user,
-            download_series=row.download_series,
-            send_series=row.send_series,
-            delete_series=row.delete_series,
-            add_series=row.add_series,
-            write_comments=row.write_comments,
-        ),
-    )
 
 
 def _origin(row: Row[Any]) -> Origin | None:

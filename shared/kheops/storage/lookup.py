@@ -19,10 +19,11 @@ import pg8000.native
 
 from kheops.domain.policy import ReadScope
 from kheops.domain.principals import CapabilityPermissions
-from kheops.domain.resources import AlbumFlags, Holding, SeriesFacts, SeriesRef
+from kheops.domain.resources import SeriesFacts, SeriesRef
 from kheops.errors import DatabaseUnavailableError
 from kheops.ids import AlbumPk, CapabilityId, SopInstanceUID, UserPk
 from kheops.observability import get_logger
+from kheops.storage.role_rows import ROLE_COLUMNS, role_of
 from kheops.storage.visibility import HOLDS, scope_parameters
 
 __all__ = ["CapabilityOnRecord", "HotLookup", "InstanceFacts"]
@@ -33,17 +34,13 @@ _STATEMENT_TIMEOUT: Final = "2s"
 _QUEUE_LIMIT: Final = 2048
 """Lookups that may wait; beyond it the answer is 503 at once."""
 
-_HOLDING_COLUMNS: Final = (
-    "a.pk, a.kind = 'inbox', m.is_admin, a.add_user, a.download_series, a.send_series, a.delete_series, "
-    "a.add_series, a.write_comments"
-)
 _STATEMENTS: Final = {
     "series": f"""
-        SELECT {_HOLDING_COLUMNS}, NULL::text {HOLDS}
+        SELECT {ROLE_COLUMNS}, NULL::text {HOLDS}
           AND s.study_instance_uid = :study AND s.series_instance_uid = :series
     """,
     "instance": f"""
-        SELECT {_HOLDING_COLUMNS}, i.sop_instance_uid {
+        SELECT {ROLE_COLUMNS}, i.sop_instance_uid {
         HOLDS.replace("WHERE", "JOIN instances i ON i.series_pk = s.pk AND i.state = 'confirmed' WHERE", 1)
     }
           AND s.study_instance_uid = :study AND s.series_instance_uid = :series AND i.sop_instance_uid = :instance
@@ -265,20 +262,4 @@ def _deliver(job: _Job, rows: Sequence[Sequence[Any]] | None, error: Exception |
 def _facts(ref: SeriesRef, rows: Sequence[Sequence[Any]]) -> SeriesFacts | None:
     if not rows:
         return None
-    holdings = tuple(
-        Holding(
-            album=AlbumPk(row[0]),
-            is_inbox=row[1],
-            is_admin=row[2],
-            flags=AlbumFlags(
-                add_user=row[3],
-                download_series=row[4],
-                send_series=row[5],
-                delete_series=row[6],
-                add_series=row[7],
-                write_comments=row[8],
-            ),
-        )
-        for row in rows
-    )
-    return SeriesFacts(ref, holdings)
+    return SeriesFacts(ref, tuple(map(role_of, rows)))

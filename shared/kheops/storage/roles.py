@@ -4,19 +4,19 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from kheops.domain.resources import AlbumFlags, AlbumRole
+from kheops.domain.resources import AlbumRole
 from kheops.ids import AlbumId, AlbumPk, UserPk
+from kheops.storage.role_rows import ROLE_COLUMNS, role_of
 
 __all__ = ["role_in", "role_in_album", "role_in_inbox"]
 
-_SELECT: Final = """
-    SELECT a.pk, a.kind = 'inbox' AS is_inbox, m.is_admin, a.add_user, a.download_series, a.send_series,
-           a.delete_series, a.add_series, a.write_comments
+_SELECT: Final = f"""
+    SELECT {ROLE_COLUMNS}
     FROM albums a
     JOIN album_members m ON m.album_pk = a.pk
     JOIN users u ON u.pk = m.user_pk AND u.suspended_at IS NULL
     WHERE m.user_pk = :user
-"""
+"""  # noqa: S608 - constants only
 
 
 def role_in_album(tx: Connection, user: UserPk, album: AlbumId) -> AlbumRole | None:
@@ -35,18 +35,4 @@ def role_in_inbox(tx: Connection, user: UserPk) -> AlbumRole | None:
 
 
 def _role(row: Row[Any] | None) -> AlbumRole | None:
-    if row is None:
-        return None
-    return AlbumRole(
-        album=AlbumPk(row.pk),
-        is_inbox=row.is_inbox,
-        is_admin=row.is_admin,
-        flags=AlbumFlags(
-            add_user=row.add_user,
-            download_series=row.download_series,
-            send_series=row.send_series,
-            delete_series=row.delete_series,
-            add_series=row.add_series,
-            write_comments=row.write_comments,
-        ),
-    )
+    return None if row is None else role_of(row)

@@ -53,6 +53,5 @@ async def dispatch(call: Call) -> AsgiResponse:
     KheopsError
         Whatever the handler raises.
     """
-    raw: bytes = call.request.scope.get("raw_path") or call.request.scope["path"].encode()
-    table = TABLE if raw.startswith(b"/api/") else WELL_KNOWN
+    table = TABLE if call.below_api else WELL_KNOWN
     return await dispatch_table(table, call)

@@ -109,6 +109,7 @@ async def _call(request: Request, process: Process, request_id: str) -> Call:
         request_id=request_id,
         source_address=_source_address(request, process.settings.forwarded_hops),
         path=below,
+        below_api=path.startswith("/api/"),
         link_token=link_token,
     )
 

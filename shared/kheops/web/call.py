@@ -90,6 +90,8 @@ class Call:
     source_address: str | None
     path: str
     """The raw path below ``/api`` or ``/api/link/{token}`` (or the whole path of a page), never decoded."""
+    below_api: bool = True
+    """Whether the request's path began with ``/api/``; the same names at the root are other paths."""
     link_token: str | None = None
     """The token of ``/api/link/{token}/``; only then do returned URLs carry a token, and then this one."""
     caller: Principal | None = None

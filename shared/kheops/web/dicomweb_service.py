@@ -106,6 +106,8 @@ async def dispatch(call: Call) -> AsgiResponse:
     UnauthenticatedError
         If the caller has no good credential.
     """
+    if not call.below_api:
+        raise RouteNotFoundError
     search = RELATIONAL_SEARCHES.get(call.path)
     if search is not None:
         _method(call.method, frozenset({"GET"}))

@@ -16,7 +16,7 @@ __all__ = ["PixelResponse", "StreamResponse"]
 _LOG = get_logger(__name__)
 
 _UNWATCHED: Final = 64 * 1024
-"""Bytes of a body of known length for which a watcher is not worth its cost: one read of the store's socket has them."""
+"""Bytes of a body of known length for which a watcher is not worth its cost: one read of the socket has them."""
 _LENGTH_KEPT_BELOW: Final = 30 * 1024 * 1024
 """Cloud Run refuses answers of more than 32 MiB that carry Content-Length; chunked ones are exempt."""
 
