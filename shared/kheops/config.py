@@ -114,7 +114,9 @@ class Settings(BaseSettings):
         description="JSON list of trusted issuers, or `@/path` of a file with one. The first is the default issuer."
     )
     administrators: Annotated[tuple[RoleRule, ...], NoDecode] = Field(
-        default=(), description="JSON list of {issuer, claim, value}: who is an administrator of the installation."
+        default=(),
+        description="JSON list of {issuer, claim, value}: who is an administrator of the installation. Recognised in "
+        "tokens; no route asks for it yet.",
     )
     token_pepper: SecretStr = Field(description="Key under which our own tokens are hashed; 32 characters at least.")
     session_key: SecretStr = Field(description="Key that signs browser cookies; 32 characters at least.")
@@ -129,10 +131,6 @@ class Settings(BaseSettings):
         ge=64 * 1024 * 1024,
         description="Bytes of uploads held in memory by the whole process; further uploads wait.",
     )
-    decision_cache_seconds: float = Field(
-        default=0, ge=0, le=5, description="How long a decision to read pixels is kept; 0 asks each time."
-    )
-    orphan_days: int = Field(default=30, ge=1, description="Days until a series that nobody holds is purged.")
     lease_seconds: float = Field(
         default=90, ge=1, le=3600, description="How long a reservation of an upload lives without being renewed."
     )

@@ -34,8 +34,11 @@ _TRIES = 4
 _SERIALIZATION_FAILURE = "40001"
 _DEADLOCK = "40P01"
 _RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK})
-_SHUTDOWN_OR_FULL = frozenset({"57P01", "57P02", "57P03", "53300", "53200", "55P03", "57014"})
-"""Server shutting down or starting, too many connections, out of memory, lock or statement time-out."""
+_UNAVAILABLE = frozenset(
+    {"57P01", "57P02", "57P03", "53300", "53200", "55P03", "57014", "28000", "28P01", "3D000"},
+)
+"""Server shutting down or starting, too many connections, out of memory, lock or statement time-out, and what is wrong
+at connecting: authentication, or no such database."""
 
 
 def connection_arguments(url: str) -> dict[str, Any]:
@@ -131,7 +134,7 @@ class Database:
                 state = sqlstate(error)
                 if state in _RETRIED and attempt < _TRIES:
                     continue
-                if state in _SHUTDOWN_OR_FULL or is_connection_lost(error):
+                if state in _UNAVAILABLE or is_connection_lost(error):
                     _LOG.warning("database.unavailable", sqlstate=state, error=type(error.orig).__name__)
                     raise DatabaseUnavailableError from None
                 raise

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["ROOT", "constant", "rows", "text_of"]
+__all__ = ["ROOT", "column", "constant", "rows", "text_of"]
 
 ROOT = Path(__file__).resolve().parents[3]
 """The tree."""
