@@ -102,14 +102,20 @@ class _Offer:
     framing: Framing
 
 
-_DICOM_OFFERS: Final = (_Offer(_DICOM, Framing.MULTIPART),)
-_INSTANCE_OFFERS: Final = (*_DICOM_OFFERS, _Offer(_DICOM, Framing.SINGLE_PART))
-_SEVERAL_FRAMES_OFFERS: Final = tuple(_Offer(media_type, Framing.MULTIPART) for media_type in _FRAME_TYPES)
-_FRAME_OFFERS: Final = (
-    *_SEVERAL_FRAMES_OFFERS,
-    *(_Offer(media_type, Framing.SINGLE_PART) for media_type in _FRAME_TYPES),
-)
-_BULKDATA_OFFERS: Final = (_Offer(_OCTETS, Framing.SINGLE_PART), _Offer(_OCTETS, Framing.MULTIPART))
+class _Offers:
+    """What a route has, best first; one object a route, so that comparing two costs nothing."""
+
+    def __init__(self, *offers: _Offer) -> None:
+        self.all = offers
+
+
+_FRAMES_IN_PARTS: Final = [_Offer(media_type, Framing.MULTIPART) for media_type in _FRAME_TYPES]
+_FRAME_ALONE: Final = [_Offer(media_type, Framing.SINGLE_PART) for media_type in _FRAME_TYPES]
+_DICOM_OFFERS: Final = _Offers(_Offer(_DICOM, Framing.MULTIPART))
+_INSTANCE_OFFERS: Final = _Offers(_Offer(_DICOM, Framing.MULTIPART), _Offer(_DICOM, Framing.SINGLE_PART))
+_SEVERAL_FRAMES_OFFERS: Final = _Offers(*_FRAMES_IN_PARTS)
+_FRAME_OFFERS: Final = _Offers(*_FRAMES_IN_PARTS, *_FRAME_ALONE)
+_BULKDATA_OFFERS: Final = _Offers(_Offer(_OCTETS, Framing.SINGLE_PART), _Offer(_OCTETS, Framing.MULTIPART))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,16 +193,16 @@ def negotiate_bulkdata(accept: Accept) -> Choice:
     return _negotiate(accept, _BULKDATA_OFFERS)
 
 
-def _negotiate(accept: Accept, offers: tuple[_Offer, ...]) -> Choice:
+def _negotiate(accept: Accept, offers: _Offers) -> Choice:
     if sum(map(len, accept.header)) + sum(map(len, accept.parameter)) > _REMEMBERED_LENGTH:
-        return _negotiated(accept, offers)
+        return _negotiated(accept, offers.all)
     return _remembered(tuple(accept.header), tuple(accept.parameter), offers)
 
 
 @lru_cache(maxsize=256)
-def _remembered(header: tuple[str, ...], parameter: tuple[str, ...], offers: tuple[_Offer, ...]) -> Choice:
+def _remembered(header: tuple[str, ...], parameter: tuple[str, ...], offers: _Offers) -> Choice:
     # A viewer sends the same Accept with each frame, and comparing it with every offer costs as much as the decision.
-    return _negotiated(Accept(header, parameter), offers)
+    return _negotiated(Accept(header, parameter), offers.all)
 
 
 def _negotiated(accept: Accept, offers: Sequence[_Offer]) -> Choice:

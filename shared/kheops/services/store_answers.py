@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from functools import lru_cache
 from typing import Final, Generic, Protocol, TypeVar
 
 from kheops.archive.port import ArchiveStream
@@ -35,6 +36,7 @@ _PASSED_ON: Final = frozenset(
 """Media types that a browser does nothing harmful with; any other one is called octets."""
 
 
+@lru_cache(maxsize=256)
 def object_type(sent: str, *, asked: str) -> str:
     """Return the Content-Type of an object, made from what the store called it.
 

@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kheops.errors import (
     InvalidTokenError,
     KheopsError,
-    MissingCredentialsError,
     RouteNotFoundError,
     UnauthenticatedError,
     UnavailableError,
@@ -28,13 +27,12 @@ from kheops.errors import (
 from kheops.factory import Process, enter_lifespan, leave_lifespan, open_process
 from kheops.observability import get_logger
 from kheops.web.call import AsgiResponse, Call
-from kheops.web.credentials import authorization_token
 from kheops.web.cut import CutError
 from kheops.web.errors import problem
 from kheops.web.headers import api_headers, is_preflight, preflight_headers
 from kheops.web.pixels import StreamResponse
 
-__all__ = ["Application", "Dispatch", "answer", "application", "authenticate"]
+__all__ = ["Application", "Dispatch", "answer", "application"]
 
 _LOG = get_logger(__name__)
 
@@ -112,24 +110,6 @@ async def _call(request: Request, process: Process, request_id: str) -> Call:
         below_api=path.startswith("/api/"),
         link_token=link_token,
     )
-
-
-async def authenticate(call: Call) -> None:
-    """Set the caller of ``call`` from its link token or ``Authorization`` header.
-
-    Raises
-    ------
-    MissingCredentialsError
-        If there is neither.
-    InvalidTokenError
-        If there is one and it is not good.
-    UnavailableError
-        If that cannot be found out now.
-    """
-    token = call.link_token if call.link_token is not None else authorization_token(call.request)
-    if token is None:
-        raise MissingCredentialsError
-    call.caller = await call.process.authenticator.identify(token, request_id=call.request_id)
 
 
 class _Finished:

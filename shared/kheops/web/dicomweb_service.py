@@ -22,7 +22,7 @@ from kheops.dicomweb.resources import (
 )
 from kheops.domain.uses import Use, UseKind
 from kheops.errors import MethodNotAllowedError, RouteNotFoundError
-from kheops.web.asgi import authenticate
+from kheops.web.authentication import authenticate
 from kheops.web.call import AsgiResponse, Call, Handler
 from kheops.web.dicomweb.metadata import retrieve_metadata
 from kheops.web.dicomweb.retrieve import (
@@ -123,7 +123,7 @@ async def dispatch(call: Call) -> AsgiResponse:
     async def handle(call: Call) -> AsgiResponse:
         return await verb.handler(call, resource)
 
-    return await run(call, handle, _asked(call.use(verb.kind), resource))
+    return await run(call, handle, lambda: _asked(call.use(verb.kind), resource))
 
 
 def _method(method: str, known: frozenset[str]) -> str:

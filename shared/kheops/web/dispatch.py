@@ -1,17 +1,18 @@
 """Running a handler: authentication before anything else, and a record of every refusal."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from kheops.domain.uses import Outcome, Use
 from kheops.errors import ForbiddenError, NotFoundError
-from kheops.web.asgi import authenticate
+from kheops.web.authentication import authenticate
 from kheops.web.call import AsgiResponse, Call, Handler
 from kheops.web.routing import RouteTable
 
 __all__ = ["dispatch_table", "run"]
 
 
-async def run(call: Call, handler: Handler, asked: Use) -> AsgiResponse:
+async def run(call: Call, handler: Handler, asked: Use | Callable[[], Use]) -> AsgiResponse:
     """Run ``handler`` for an identified caller; commit a refusal to the audit trail before it is answered.
 
     Parameters
@@ -21,12 +22,14 @@ async def run(call: Call, handler: Handler, asked: Use) -> AsgiResponse:
     handler
         What answers.
     asked
-        The use as asked for: the UIDs of the path, whether they exist or not.
+        The use as asked for: the UIDs of the path, whether they exist or not. A function is called for a refusal
+        only.
     """
     try:
         return await handler(call)
     except (ForbiddenError, NotFoundError) as error:
-        refused = replace(asked, outcome=Outcome.REFUSED, reason=error.code)
+        use = asked if isinstance(asked, Use) else asked()
+        refused = replace(use, outcome=Outcome.REFUSED, reason=error.code)
         await call.process.audit.record(refused)
         raise
 

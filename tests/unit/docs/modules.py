@@ -4,10 +4,13 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from types import ModuleType
+from typing import TypeVar
 
 import kheops
 
 __all__ = ["all_modules", "subclasses"]
+
+_T = TypeVar("_T")
 
 
 def all_modules() -> list[ModuleType]:
@@ -16,7 +19,7 @@ def all_modules() -> list[ModuleType]:
     return [importlib.import_module(name) for name in names if ".migrations" not in name]
 
 
-def subclasses(of: type) -> Iterator[type]:
+def subclasses(of: type[_T]) -> Iterator[type[_T]]:
     """Give every class below ``of`` that has been imported."""
     for each in of.__subclasses__():
         yield each

@@ -17,9 +17,10 @@ def text_of(name: str) -> str:
 
 
 def rows(name: str, heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading, without its head; backquotes around a whole cell are dropped.
+    """Return the cells of the first table below a heading, without its head.
 
-    A heading that is absent, has no table before the next heading, or a row of another width fails the test.
+    Backquotes around a whole cell are dropped. A heading that is absent, has no table before the next heading, or a
+    row of another width fails the test.
     """
     lines = iter(text_of(name).splitlines())
     for line in lines:

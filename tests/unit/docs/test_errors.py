@@ -15,7 +15,7 @@ _STAY_WITHIN = {"ConfigurationError", "UnreadableDicomError", "NotDicomError", "
 
 def _classes() -> set[type[KheopsError]]:
     all_modules()
-    found = {KheopsError, *subclasses(KheopsError)}
+    found: set[type[KheopsError]] = {KheopsError, *subclasses(KheopsError)}
     return {each for each in found if each.__module__.startswith("kheops.") and not each.__name__.startswith("_")}
 
 

@@ -27,6 +27,8 @@ def asked(call: Call, kind: UseKind) -> Asked:
     AlbumNotFoundError
         If ``album`` is no album id.
     """
+    if not call.request.scope["query_string"]:
+        return asked_from(call, kind, AnySource())
     named = [pair for pair in call.query() if pair[0] in _SOURCES]
     # The search parser knows what the two mean, alone and together.
     return asked_from(call, kind, parse_query(Level.STUDY, named).source)
