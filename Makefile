@@ -45,6 +45,13 @@ format: set-up  ## Format the code and apply safe fixes
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 	$(BIN)/ruff format $(PYTHON_FILES)
 
+.PHONY: lock
+lock: set-up  ## Write the lock files anew from pyproject.toml (docs/adr/0006)
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --no-emit-find-links \
+		pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --no-emit-find-links \
+		pyproject.toml --group dev -o requirements-dev.lock
+
 .PHONY: bench-quick
 bench-quick: set-up-bench  ## CPU per request against nginx auth_request, in one run
 	@$(BIN)/python -m tests.benchmarks.quick

@@ -11,8 +11,7 @@ import httpx
 
 from local.canaille import Client
 from local.oidc_login import LoginError, log_in
-from local.stack import _SCRIPT_REDIRECT as SCRIPT_REDIRECT
-from local.stack import demo_people
+from local.stack import SCRIPT_REDIRECT, demo_people
 
 __all__ = ["main"]
 

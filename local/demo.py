@@ -55,9 +55,10 @@ KHEOPS runs at {stack.public_url}
 Log in with
 {logins}
 
-What to try: log in there as alice in one window and as bob in a private one. The page gives a token for curl:
+What to try: log in there as alice in one window and as bob in a private one. The page gives a token that stores and
+reads; to share and to make links, take one that may do all that alice may:
 
-    TOKEN=...                                     # alice's, from the page
+    TOKEN=$(.venv/bin/python -m local.access_token {stack.public_url} alice)
     FILE=$(.venv/bin/python -c 'from pydicom.data import get_testdata_file as f; print(f("CT_small.dcm"))')
 
     # Store a file; bob and carol see nothing of it.

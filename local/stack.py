@@ -21,7 +21,7 @@ from local.postgres import Postgres, start_postgres
 from local.processes import ProcessError, Processes
 from local.services import Services, start_services
 
-__all__ = ["STACKS", "Stack", "StackRunningError", "StoreKind", "demo_people"]
+__all__ = ["SCRIPT_REDIRECT", "STACKS", "Stack", "StackRunningError", "StoreKind", "demo_people"]
 
 StoreKind = Literal["emulator", "orthanc"]
 
@@ -29,7 +29,7 @@ STACKS: Final = Path(__file__).resolve().parent.parent / ".local"
 """Where the stacks' folders lie."""
 
 _EMAIL_DOMAIN: Final = "example.org"
-_SCRIPT_REDIRECT: Final = "http://127.0.0.1:1/signed-in"
+SCRIPT_REDIRECT: Final = "http://127.0.0.1:1/signed-in"
 """Nothing listens there: a script reads the code from the redirect and does not follow it."""
 
 
@@ -118,7 +118,7 @@ class Stack:
             redirect_uris=(f"{public_url}/callback",),
             post_logout_redirect_uris=(f"{public_url}/",),
         )
-        script_client = Client(client_id="kheops-curl", name="KHEOPS scripts", redirect_uris=(_SCRIPT_REDIRECT,))
+        script_client = Client(client_id="kheops-curl", name="KHEOPS scripts", redirect_uris=(SCRIPT_REDIRECT,))
         self._say("Starting PostgreSQL.")
         # Each store has a catalog of its own; one that speaks of another store's bytes would promise too much.
         postgres = start_postgres(

@@ -84,6 +84,6 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # Clients log URLs, which contain UIDs and, under /api/link, tokens.
-    for noisy in ("httpx", "httpcore", "aiohttp", "urllib3", "asyncio", "pydicom"):
+    # Clients log URLs, which contain UIDs and, under /api/link, tokens; Alembic tells at each start what it is.
+    for noisy in ("httpx", "httpcore", "aiohttp", "urllib3", "asyncio", "pydicom", "alembic"):
         logging.getLogger(noisy).setLevel(logging.ERROR)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -132,7 +133,7 @@ def test_a_use_that_cannot_be_written_is_an_error_for_all_who_wait(postgres: Ser
 
 def test_the_chain_is_whole_until_a_sealed_row_is_changed(database: Database) -> None:
     for number in range(5):
-        database.run_blocking(lambda tx, n=number: audit.insert_use(tx, replace(USE, request_id=str(n)), clock.now()))
+        database.run_blocking(partial(audit.insert_use, use=replace(USE, request_id=str(number)), at=clock.now()))
     assert database.run_blocking(lambda tx: audit.seal(tx, clock.now(), limit=3)) == 3
     assert database.run_blocking(lambda tx: audit.seal(tx, clock.now())) == 2
     assert database.run_blocking(lambda tx: audit.seal(tx, clock.now())) == 0
@@ -144,7 +145,7 @@ def test_the_chain_is_whole_until_a_sealed_row_is_changed(database: Database) ->
 
 def test_a_removed_row_breaks_the_chain(database: Database) -> None:
     for number in range(3):
-        database.run_blocking(lambda tx, n=number: audit.insert_use(tx, replace(USE, request_id=str(n)), clock.now()))
+        database.run_blocking(partial(audit.insert_use, use=replace(USE, request_id=str(number)), at=clock.now()))
     database.run_blocking(lambda tx: audit.seal(tx, clock.now()))
     database.run_blocking(lambda tx: tx.execute(text("DELETE FROM audit_chain WHERE number = 2")))
     assert database.run_blocking(audit.verify_chain) == 2

@@ -42,7 +42,7 @@ _WORTH_DRAINING: Final = 64 * 1024
 """Bytes. Reading so little is cheaper than a new connection."""
 _FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 class _TimedOutError(ArchiveUnavailableError):
@@ -147,7 +147,7 @@ class Answer:
             while chunk := await read():
                 yield chunk
         except _FAILURES as error:
-            _log.warning("archive_answer_ended_early", cause=type(error).__name__)
+            _LOG.warning("archive.answer_ended_early", cause=type(error).__name__)
             self._response.close()
             raise ArchiveUnavailableError from None
 
@@ -274,7 +274,7 @@ class StoreClient:
                 await answer.discard()
                 asked = answer.retry_after
                 failure = ArchiveUnavailableError() if asked is None else ArchiveUnavailableError(retry_after=asked)
-            _log.warning("archive_try_failed", attempt=attempt, asked_to_wait=asked)
+            _LOG.warning("archive.try_failed", attempt=attempt, asked_to_wait=asked)
             if attempt >= limits.attempts or (asked is not None and asked > limits.longest_wait):
                 raise failure
             backoff = min(limits.longest_wait, limits.first_wait * 2 ** (attempt - 1))
@@ -321,10 +321,10 @@ class StoreClient:
                 method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
             )
         except TimeoutError as error:
-            _log.warning("archive_silent", cause=type(error).__name__)
+            _LOG.warning("archive.silent", cause=type(error).__name__)
             raise _TimedOutError from None
         except _FAILURES as error:
-            _log.warning("archive_unreachable", cause=type(error).__name__)
+            _LOG.warning("archive.unreachable", cause=type(error).__name__)
             raise ArchiveUnavailableError from None
         return Answer(response)
 

@@ -56,7 +56,7 @@ _STORE_STATUSES: Final = frozenset(
 )
 """Statuses with which stores answer although they stored some instances; only the body tells which."""
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 class What(StrEnum):
@@ -160,7 +160,7 @@ class DicomwebStore:
         outcome = read_store_answer(await answer.read(CONTROL_LIMIT), sent)
         unmentioned = len(sent) - len(outcome.stored) - len(outcome.failed)
         if unmentioned or outcome.failed:
-            _log.warning(
+            _LOG.warning(
                 "archive_store_incomplete",
                 status=answer.status,
                 sent=len(sent),
@@ -307,7 +307,7 @@ class DicomwebStore:
             if not answer.is_encoded:
                 return answer
             answer.abort()
-            _log.error("archive_protocol", status=answer.status, what=what.value, reason="encoded unasked")
+            _LOG.error("archive.protocol", status=answer.status, what=what.value, reason="encoded unasked")
             raise ArchiveProtocolError("the store encoded a body unasked")
         if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and byte_range is not None:
             # A range may always be ignored (RFC 9110 14.2); the port has no word for one that does not exist.
@@ -324,7 +324,7 @@ class DicomwebStore:
             answer.abort()
         error = await self._meaning(answer.status, body, what)
         if isinstance(error, ArchiveProtocolError):
-            _log.error("archive_protocol", status=answer.status, what=what.value, reason=error.detail)
+            _LOG.error("archive.protocol", status=answer.status, what=what.value, reason=error.detail)
         return error
 
     async def _meaning(self, status: int, body: bytes, what: What) -> KheopsError:

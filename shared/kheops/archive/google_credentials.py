@@ -21,7 +21,7 @@ _RENEW_BEFORE: Final = timedelta(minutes=5)
 _RETRY_AFTER: Final = timedelta(seconds=10)
 """After a renewal, whether it failed or brought a token that the store refuses."""
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 TokenSource = Callable[[], tuple[str, datetime]]
@@ -107,7 +107,7 @@ class GoogleCredentials:
         try:
             token, expires = await asyncio.to_thread(self._source)
         except Exception as error:  # google-auth's errors have no common base, and requests' come through
-            _log.exception("archive_token_unavailable")
+            _LOG.exception("archive.token_unavailable")
             self._renew_at = self._clock() + _RETRY_AFTER
             raise ArchiveUnavailableError from error
         self._value = f"Bearer {token}"

@@ -27,7 +27,7 @@ _SERVER_ERROR: Final = 500
 _TOO_MANY: Final = 429
 _OK: Final = 200
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +119,5 @@ def _json_object(body: bytes) -> dict[str, object] | None:
 
 def _no_answer(url: str, reason: str) -> IdentityProviderUnavailableError:
     parts = urlsplit(url)
-    _log.warning("issuer-gives-no-answer", host=parts.hostname, path=parts.path, reason=reason)
+    _LOG.warning("issuer.no_answer", host=parts.hostname, path=parts.path, reason=reason)
     return IdentityProviderUnavailableError()

@@ -32,7 +32,7 @@ _ENDPOINTS: Final = (
     "end_session_endpoint",
 )
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Issuer:
         return answer.document
 
     def _unusable(self, why: str) -> IdentityProviderUnavailableError:
-        _log.warning("issuer-document-unusable", issuer=self.iss, why=why)
+        _LOG.warning("issuer.document_unusable", issuer=self.iss, why=why)
         return IdentityProviderUnavailableError()
 
 

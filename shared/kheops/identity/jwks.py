@@ -36,7 +36,7 @@ _RSA_BITS: Final = range(2048, 8193)
 """RFC 7518 section 3.3 asks for 2048 at least; verifying with giant keys would cost a caller nothing and us much."""
 _CURVES: Final = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +102,14 @@ def parse_jwks(document: Mapping[str, object]) -> KeySet:
     """
     members = document.get("keys")
     if not isinstance(members, list) or len(members) > _MAX_KEYS:
-        _log.warning("jwks-malformed")
+        _LOG.warning("jwks.malformed")
         raise IdentityProviderUnavailableError
     keys = []
     for position, member in enumerate(members):
         try:
             key = _parse_key(member)
         except _UnusableKeyError as error:
-            _log.warning("jwks-key-left-out", position=position, why=str(error))
+            _LOG.warning("jwks.key_left_out", position=position, why=str(error))
         else:
             keys.extend([] if key is None else [key])
     return KeySet(tuple(keys))

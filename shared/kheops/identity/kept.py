@@ -21,7 +21,7 @@ _AHEAD: Final = 0.8
 _LATELY: Final = 60.0
 """Seconds for which a failure tells callers not to wait for the next attempt. An older one tells nothing of now."""
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 class Kept(Generic[T]):
@@ -149,10 +149,10 @@ class Kept(Generic[T]):
         except IdentityProviderUnavailableError:
             self._failed_at = self._monotonic()
             age = None if self._value is None else round(self._age())
-            _log.warning("issuer-document-not-renewed", what=self._what, age=age, usable=self._usable())
+            _LOG.warning("issuer.document_not_renewed", what=self._what, age=age, usable=self._usable())
         except Exception:  # noqa: BLE001 - a fault of ours in reading a document must not end a task unseen
             self._failed_at = self._monotonic()
-            _log.exception("issuer-document-not-renewed", what=self._what, usable=self._usable())
+            _LOG.exception("issuer.document_not_renewed", what=self._what, usable=self._usable())
         else:
             self._failed_at = None
             # The document may have been written as early as this; counting from here never trusts it too long.

@@ -35,7 +35,7 @@ _SECRET_BYTES: Final = 32
 _QUERY_FIELDS: Final = 20
 _TYPES: Final = (None, "jwt")
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +274,7 @@ class RelyingParty:
         if not answer.ok:
             error = answer.document.get("error")
             known = error if error in ("invalid_grant", "invalid_client", "invalid_request") else None
-            _log.warning("login-code-refused", issuer=issuer.iss, status=answer.status, error=known)
+            _LOG.warning("login.code_refused", issuer=issuer.iss, status=answer.status, error=known)
             raise LoginRefusedError("code-refused")
         return answer.document
 

@@ -16,7 +16,7 @@ __all__ = ["UserinfoClient", "fetch_profile"]
 
 _REFUSALS: Final = frozenset({400, 401, 403})
 
-_log = get_logger(__name__)
+_LOG = get_logger(__name__)
 
 
 class UserinfoClient:
@@ -73,7 +73,7 @@ async def fetch_profile(issuer: Issuer, http: httpx.AsyncClient, *, access_token
     answer = await ask(http, "GET", endpoint, headers={"Authorization": f"Bearer {access_token}"})
     if not answer.ok:
         if answer.status not in _REFUSALS:
-            _log.warning("userinfo-unusable", issuer=issuer.iss, status=answer.status)
+            _LOG.warning("userinfo.unusable", issuer=issuer.iss, status=answer.status)
         return None
     if answer.document.get("sub") != sub:
         raise InvalidTokenError("userinfo-sub")

@@ -83,11 +83,10 @@ class Registry:
         IdentityProviderUnavailableError
             If the issuer does not answer.
         """
-        profile = await self._profile(token, verified)
-        return await self._created_or_updated(_user(verified), profile, request_id)
+        return await self.login(_user(verified), await self._profile(token, verified), request_id=request_id)
 
     async def login(self, user: User, profile: Profile, *, request_id: str) -> UserRecord:
-        """Create or update a person who has just logged in in the browser.
+        """Create or update a person who has just logged in, in the browser or by ``/register``.
 
         Parameters
         ----------

@@ -53,7 +53,7 @@ def test_login_says_who_logged_in_and_leaves_no_secret_in_the_log(
     assert (logged_in.email, logged_in.email_verified) == ("alice@hospital.example", True)
     assert logged_in.name in {"Alice Adams", "Alice Example"}
     logged = str([record.__dict__ for record in caplog.records if record.name.startswith("kheops")])
-    assert "login-code-refused" in logged
+    assert "login.code_refused" in logged
     assert not any(word in logged for word in secret_words)
 
 

@@ -163,5 +163,5 @@ def test_log_of_a_failure_holds_neither_query_nor_credential(
 
     with caplog.at_level(logging.WARNING), pytest.raises(IdentityProviderUnavailableError):
         asyncio.run(body())
-    assert [record.message for record in caplog.records] == ["issuer-gives-no-answer"]
+    assert [record.message for record in caplog.records] == ["issuer.no_answer"]
     assert "s3cret" not in str([record.__dict__ for record in caplog.records])

@@ -107,7 +107,7 @@ def test_known_keys_serve_while_the_issuer_gives_no_usable_answer(
 
     with caplog.at_level(logging.WARNING):
         on_bench(fake, body)
-    assert "issuer-document-not-renewed" in caplog.messages
+    assert "issuer.document_not_renewed" in caplog.messages
 
 
 def test_token_verified_before_is_refused_as_unavailable_once_keys_are_too_old(fake: FakeIssuer) -> None:
