@@ -65,3 +65,14 @@ def test_the_arithmetic_of_connections_counts_a_roll_over_twice(empty: Database)
     fault = empty.run_blocking(lambda tx: check_arithmetic(tx, per_instance=8, instances=13))
     assert fault is not None
     assert "KHEOPS_MAX_INSTANCES" in fault
+
+
+def test_a_schema_that_is_ahead_is_served_and_one_that_is_behind_is_not(empty: Database) -> None:
+    with empty.connect() as connection:
+        newest = migrate(connection)
+    empty.run_blocking(lambda tx: tx.execute(text("UPDATE schema_version SET version_num = '9999'")))
+    empty.run_blocking(check_schema)
+    empty.run_blocking(lambda tx: tx.execute(text("DELETE FROM schema_version")))
+    with pytest.raises(DatabaseUnavailableError):
+        empty.run_blocking(check_schema)
+    assert newest.isdigit()

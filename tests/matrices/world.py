@@ -1,0 +1,185 @@
+"""The world of the permission matrix: everything twice, as data.
+
+Nothing here decides. Who may do what stands in `tests.matrices.permissions`, and the two runners build this world each
+in its own way: as facts for the policy, and over HTTP.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from kheops.domain.principals import CapabilityPermissions
+from kheops.domain.resources import AlbumFlags
+
+__all__ = [
+    "ALBUMS",
+    "CREDENTIALS",
+    "PEOPLE",
+    "RECEIVER",
+    "SERIES",
+    "SUSPENDED",
+    "AlbumInWorld",
+    "Credential",
+    "Login",
+    "Nobody",
+    "SeriesInWorld",
+    "Token",
+    "permissions_of",
+    "series_of",
+    "stands",
+]
+
+PEOPLE: Final = ("alice", "ada", "mia", "dora", "bob", "max", "olga", "sam", "tom")
+"""alice and bob own things, ada administers album 1 too, mia and max are plain members, dora is one who was an
+administrator, olga is in nothing, sam is suspended, tom is sent things."""
+RECEIVER: Final = "tom"
+SUSPENDED: Final = frozenset({"sam"})
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumInWorld:
+    """An album and who is in it."""
+
+    flags: AlbumFlags
+    admins: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+ALBUMS: Final = {
+    "album 1": AlbumInWorld(AlbumFlags(), ("alice", "ada"), ("mia", "dora", "sam")),
+    "album 2": AlbumInWorld(AlbumFlags(send_series=False, add_series=False, delete_series=True), ("bob",), ("max",)),
+}
+"""Album 1 has KHEOPS's defaults; in album 2 each flag that bears on series is turned over."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesInWorld:
+    """A series: of which study, created by whose upload, held by whose inboxes and which albums."""
+
+    study: str
+    modality: str
+    """Each series has its own, so that a study's ModalitiesInStudy tells which of its series were counted."""
+    origin: str | None
+    """A person, or an album; ``None`` for what is not on record."""
+    inboxes: tuple[str, ...] = ()
+    albums: tuple[str, ...] = ()
+
+
+SERIES: Final = {
+    "1-shared": SeriesInWorld("study 1", "CT", "alice", ("alice",), ("album 1",)),
+    "1-kept": SeriesInWorld("study 1", "MR", "alice", ("alice",)),
+    "2-shared": SeriesInWorld("study 2", "US", "bob", ("bob",), ("album 2",)),
+    "2-kept": SeriesInWorld("study 2", "NM", "bob", ("bob",)),
+    "common": SeriesInWorld("study 3", "XA", "alice", ("alice",), ("album 1", "album 2")),
+    "1-uploaded": SeriesInWorld("study 4", "PT", "album 1", (), ("album 1",)),
+    "2-uploaded": SeriesInWorld("study 5", "CR", "album 2", (), ("album 2",)),
+    "orphan": SeriesInWorld("study 6", "DX", "alice"),
+    "unused": SeriesInWorld("study 7", "OT", None),
+}
+"""``kept`` is what its owner shares with nobody. The orphan was alice's. What is unused was never stored."""
+
+
+def series_of(study: str) -> list[str]:
+    """Return the names of a study's series."""
+    return [name for name, series in SERIES.items() if series.study == study]
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """No credential at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """An access token of the provider."""
+
+    person: str
+    is_expired: bool = False
+    is_forged: bool = False
+    """Whether its signature is another's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A capability token."""
+
+    maker: str
+    letters: str
+    """Of ``r`` (read), ``w`` (write), ``a`` (appropriate) and ``d`` (download)."""
+    album: str | None = None
+    """``None`` for user scope."""
+    is_expired: bool = False
+    is_early: bool = False
+    """Whether it is not valid yet."""
+    is_revoked: bool = False
+
+
+Credential = Nobody | Login | Token
+
+
+def _albums_tokens(album: str, maker: str) -> dict[str, Credential]:
+    number = album.removeprefix("album ")
+    return {f"{number}.{letters}": Token(maker, letters, album) for letters in ("r", "w", "ra", "rd", "rwa")}
+
+
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    people: dict[str, Credential] = field(
+        default_factory=lambda: {name: Login(name) for name in ("alice", "ada", "mia", "dora", "bob", "max", "olga")}
+    )
+    user_tokens: dict[str, Credential] = field(
+        default_factory=lambda: {
+            "u.none": Token("alice", ""),
+            "u.r": Token("alice", "r"),
+            "u.w": Token("alice", "w"),
+            "u.rw": Token("alice", "rw"),
+            "u.rwa": Token("alice", "rwa"),
+            "b.rw": Token("bob", "rw"),
+            "m.rwa": Token("mia", "rwa"),
+        }
+    )
+    bad: dict[str, Credential] = field(
+        default_factory=lambda: {
+            "nobody": Nobody(),
+            "forged": Login("alice", is_forged=True),
+            "outdated": Login("alice", is_expired=True),
+            "1.expired": Token("alice", "rwa", "album 1", is_expired=True),
+            "1.revoked": Token("alice", "rwa", "album 1", is_revoked=True),
+            "1.early": Token("alice", "rwa", "album 1", is_early=True),
+            "1.demoted": Token("dora", "rwa", "album 1"),
+            "u.expired": Token("alice", "rwa", is_expired=True),
+            "u.revoked": Token("alice", "rwa", is_revoked=True),
+            "sam": Login("sam"),
+            "s.rwa": Token("sam", "rwa"),
+        }
+    )
+
+
+_CAST: Final = _Cast()
+CREDENTIALS: Final[dict[str, Credential]] = {
+    **_CAST.people,
+    **_CAST.user_tokens,
+    **_albums_tokens("album 1", "alice"),
+    **_albums_tokens("album 2", "bob"),
+    **_CAST.bad,
+}
+"""Whatever a request may come with. Tokens of user scope: ``u`` alice's, ``b`` bob's, ``m`` mia's, ``s`` sam's; tokens
+of album scope by the album's number; then the letters of what they may do."""
+
+
+def stands(credential: Credential) -> bool:
+    """Return whether a credential is anybody's: in its time, not revoked, and its person stands behind it."""
+    match credential:
+        case Nobody():
+            return False
+        case Login(person, is_expired, is_forged):
+            return not (is_expired or is_forged or person in SUSPENDED)
+        case Token(maker, _, album, is_expired, is_early, is_revoked):
+            administers = album is None or maker in ALBUMS[album].admins
+            return administers and not (is_expired or is_early or is_revoked or maker in SUSPENDED)
+
+
+def permissions_of(letters: str) -> CapabilityPermissions:
+    """Return the permissions that letters stand for."""
+    return CapabilityPermissions(
+        read="r" in letters, write="w" in letters, appropriate="a" in letters, download="d" in letters
+    )
