@@ -4,7 +4,7 @@ Nothing here decides. Who may do what stands in `tests.matrices.permissions`, an
 in its own way: as facts for the policy, and over HTTP.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from kheops.domain.principals import CapabilityPermissions
@@ -116,51 +116,25 @@ class Token:
 Credential = Nobody | Login | Token
 
 
-def _albums_tokens(album: str, maker: str) -> dict[str, Credential]:
-    number = album.removeprefix("album ")
-    return {f"{number}.{letters}": Token(maker, letters, album) for letters in ("r", "w", "ra", "rd", "rwa")}
-
-
-@dataclass(frozen=True, slots=True)
-class _Cast:
-    people: dict[str, Credential] = field(
-        default_factory=lambda: {name: Login(name) for name in ("alice", "ada", "mia", "dora", "bob", "max", "olga")}
-    )
-    user_tokens: dict[str, Credential] = field(
-        default_factory=lambda: {
-            "u.none": Token("alice", ""),
-            "u.r": Token("alice", "r"),
-            "u.w": Token("alice", "w"),
-            "u.rw": Token("alice", "rw"),
-            "u.rwa": Token("alice", "rwa"),
-            "b.rw": Token("bob", "rw"),
-            "m.rwa": Token("mia", "rwa"),
-        }
-    )
-    bad: dict[str, Credential] = field(
-        default_factory=lambda: {
-            "nobody": Nobody(),
-            "forged": Login("alice", is_forged=True),
-            "outdated": Login("alice", is_expired=True),
-            "1.expired": Token("alice", "rwa", "album 1", is_expired=True),
-            "1.revoked": Token("alice", "rwa", "album 1", is_revoked=True),
-            "1.early": Token("alice", "rwa", "album 1", is_early=True),
-            "1.demoted": Token("dora", "rwa", "album 1"),
-            "u.expired": Token("alice", "rwa", is_expired=True),
-            "u.revoked": Token("alice", "rwa", is_revoked=True),
-            "sam": Login("sam"),
-            "s.rwa": Token("sam", "rwa"),
-        }
-    )
-
-
-_CAST: Final = _Cast()
 CREDENTIALS: Final[dict[str, Credential]] = {
-    **_CAST.people,
-    **_CAST.user_tokens,
-    **_albums_tokens("album 1", "alice"),
-    **_albums_tokens("album 2", "bob"),
-    **_CAST.bad,
+    **{name: Login(name) for name in ("alice", "ada", "mia", "dora", "bob", "max", "olga")},
+    "u.none": Token("alice", ""),
+    **{f"u.{letters}": Token("alice", letters) for letters in ("r", "w", "rw", "rwa")},
+    "b.rw": Token("bob", "rw"),
+    "m.rwa": Token("mia", "rwa"),
+    **{f"1.{letters}": Token("alice", letters, "album 1") for letters in ("r", "w", "ra", "rd", "rwa")},
+    **{f"2.{letters}": Token("bob", letters, "album 2") for letters in ("r", "w", "ra", "rd", "rwa")},
+    "nobody": Nobody(),
+    "forged": Login("alice", is_forged=True),
+    "outdated": Login("alice", is_expired=True),
+    "1.expired": Token("alice", "rwa", "album 1", is_expired=True),
+    "1.revoked": Token("alice", "rwa", "album 1", is_revoked=True),
+    "1.early": Token("alice", "rwa", "album 1", is_early=True),
+    "1.demoted": Token("dora", "rwa", "album 1"),
+    "u.expired": Token("alice", "rwa", is_expired=True),
+    "u.revoked": Token("alice", "rwa", is_revoked=True),
+    "sam": Login("sam"),
+    "s.rwa": Token("sam", "rwa"),
 }
 """Whatever a request may come with. Tokens of user scope: ``u`` alice's, ``b`` bob's, ``m`` mia's, ``s`` sam's; tokens
 of album scope by the album's number; then the letters of what they may do."""

@@ -5,7 +5,8 @@ the archive demand are created here only. Lists and single reads come from the s
 runs under, and `read_series` refuses whatever that scope would not list.
 """
 
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Final, assert_never
 
 from kheops.domain.grants import (
     Admission,
@@ -24,6 +25,7 @@ from kheops.domain.grants import (
 )
 from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability
 from kheops.domain.resources import (
+    AlbumFlags,
     AlbumRole,
     Holding,
     InstanceRef,
@@ -234,7 +236,7 @@ def remove_from_inbox(principal: Principal) -> UserPk | Denied:
 
 # Albums ----------------------------------------------------------------------------------------------------------
 
-_EVERY_MEMBER = frozenset(
+_EVERY_MEMBER: Final = frozenset(
     {
         AlbumAction.SEE,
         AlbumAction.LIST_USERS,
@@ -243,6 +245,24 @@ _EVERY_MEMBER = frozenset(
         AlbumAction.EDIT_OWN_MEMBERSHIP,
     }
 )
+_BY_FLAG: Final[Mapping[AlbumAction, Callable[[AlbumFlags], bool]]] = {
+    AlbumAction.ADD_SERIES: lambda flags: flags.add_series,
+    AlbumAction.SEND_SERIES: lambda flags: flags.send_series,
+    AlbumAction.DELETE_SERIES: lambda flags: flags.delete_series,
+    AlbumAction.ADD_USER: lambda flags: flags.add_user,
+}
+"""What plain members may do where the album's flag lets them."""
+_ADMINISTRATORS_ONLY: Final = frozenset(
+    {
+        AlbumAction.EDIT_ALBUM,
+        AlbumAction.REMOVE_USER,
+        AlbumAction.MANAGE_ADMINS,
+        AlbumAction.MANAGE_CAPABILITIES,
+        AlbumAction.DELETE_ALBUM,
+    }
+)
+_KNOWN: Final = _EVERY_MEMBER | frozenset(_BY_FLAG) | _ADMINISTRATORS_ONLY
+"""An action that stands in none of the three is denied to everybody, administrators among them."""
 
 
 def act_on_album(principal: Principal, action: AlbumAction, role: AlbumRole | None) -> PermittedAlbum | Denied:
@@ -260,6 +280,8 @@ def act_on_album(principal: Principal, action: AlbumAction, role: AlbumRole | No
     """
     if role is None or role.is_inbox:
         return Denied(Reason.NO_GRANT)
+    if action not in _KNOWN:
+        return Denied(Reason.TOKEN_KIND)
     match principal:
         case Person():
             allowed = role.is_admin or _member_may(action, role)
@@ -275,15 +297,8 @@ def act_on_album(principal: Principal, action: AlbumAction, role: AlbumRole | No
 def _member_may(action: AlbumAction, role: AlbumRole) -> bool:
     if action in _EVERY_MEMBER:
         return True
-    if action is AlbumAction.ADD_SERIES:
-        return role.flags.add_series
-    if action is AlbumAction.SEND_SERIES:
-        return role.flags.send_series
-    if action is AlbumAction.DELETE_SERIES:
-        return role.flags.delete_series
-    if action is AlbumAction.ADD_USER:
-        return role.flags.add_user
-    return False
+    flag = _BY_FLAG.get(action)
+    return flag is not None and flag(role.flags)
 
 
 def _user_capability_on_album(

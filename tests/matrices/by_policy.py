@@ -1,0 +1,340 @@
+"""The matrix by the pure policy: each row as facts of the world, and what the policy's functions say of them.
+
+What stands between the functions is what the services do (which question comes first), and the facts are what storage
+would have found: of a series that a scope does not reach, there are none.
+"""
+
+from typing import Final, NoReturn
+
+from kheops.domain import policy
+from kheops.domain.policy import AlbumAction, Denied, ReadScope, Source, StoreTarget
+from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability
+from kheops.domain.resources import (
+    AlbumFlags,
+    AlbumRole,
+    Origin,
+    OriginAlbum,
+    OriginUser,
+    SeriesFacts,
+    SeriesOnRecord,
+    SeriesRef,
+    SeriesState,
+    StoreFacts,
+)
+from kheops.ids import AlbumPk, CapabilityId, SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, UserPk
+from tests.matrices.notation import Action, Outcome, Row
+from tests.matrices.world import (
+    ALBUMS,
+    CREDENTIALS,
+    PEOPLE,
+    SERIES,
+    Credential,
+    Login,
+    Nobody,
+    Token,
+    permissions_of,
+    series_of,
+    stands,
+)
+
+__all__ = ["outcome_of", "principal_of", "raw_outcome_of"]
+
+_ISSUER: Final = "https://idp.example.org"
+_ALBUM_PKS: Final = {name: AlbumPk(number) for number, name in enumerate(ALBUMS, start=1)}
+_USERS: Final = {name: UserPk(number) for number, name in enumerate(PEOPLE, start=101)}
+_INBOXES: Final = {name: AlbumPk(number) for number, name in enumerate(PEOPLE, start=201)}
+_NAMES: Final = {user: name for name, user in _USERS.items()}
+_INBOX_FLAGS: Final = AlbumFlags(delete_series=True, write_comments=False)
+
+
+class _Answered(Exception):  # noqa: N818 - an answer, not an error
+    """The row is decided."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)
+        self.outcome = outcome
+
+
+def outcome_of(row: Row) -> Outcome:
+    """Return what comes of a row."""
+    if not stands(CREDENTIALS[row.principal]):
+        return Outcome.UNAUTHENTICATED
+    return raw_outcome_of(row)
+
+
+def raw_outcome_of(row: Row) -> Outcome:
+    """Return what the policy says, whether or not the credential would have come as far as that."""
+    try:
+        _decide(principal_of(CREDENTIALS[row.principal]), row.action, row.object)
+    except _Answered as answered:
+        return answered.outcome
+    return Outcome.ALLOWED
+
+
+def principal_of(credential: Credential) -> Principal:
+    """Return for whom a credential stands; there is none for nobody."""
+    match credential:
+        case Login(person):
+            return Person(_USERS[person], _ISSUER, person, "token")
+        case Token(maker, letters, album):
+            user, capability, permissions = _USERS[maker], CapabilityId("capability"), permissions_of(letters)
+            if album is None:
+                return UserCapability(user, _ISSUER, maker, capability, permissions)
+            return AlbumCapability(user, _ISSUER, maker, capability, permissions, _ALBUM_PKS[album])
+        case Nobody():
+            raise ValueError("nobody is no principal")
+
+
+# Facts -----------------------------------------------------------------------------------------------------------
+
+
+def _role(user: UserPk, album: str) -> AlbumRole | None:
+    name, world = _NAMES[user], ALBUMS[album]
+    if name not in world.admins + world.members:
+        return None
+    return AlbumRole(_ALBUM_PKS[album], is_inbox=False, is_admin=name in world.admins, flags=world.flags)
+
+
+def _inbox(user: UserPk) -> AlbumRole:
+    return AlbumRole(_INBOXES[_NAMES[user]], is_inbox=True, is_admin=False, flags=_INBOX_FLAGS)
+
+
+def _ref(series: str) -> SeriesRef:
+    return SeriesRef(StudyInstanceUID(SERIES[series].study), SeriesInstanceUID(series))
+
+
+def _facts(scope: ReadScope, series: str) -> SeriesFacts | None:
+    """Return how the scope reaches a series, by the words of `kheops.domain.grants.Scope`."""
+    world = SERIES[series]
+    roles = [_role(scope.user, album) for album in world.albums]
+    if _NAMES[scope.user] in world.inboxes:
+        roles.append(_inbox(scope.user))
+    held = tuple(
+        role
+        for role in roles
+        if role is not None
+        and scope.album in {None, role.album}
+        and (role.is_inbox or not scope.inbox)
+        and (role.is_admin or not scope.admin)
+    )
+    return SeriesFacts(_ref(series), held) if held else None
+
+
+def _origin(series: str) -> Origin | None:
+    origin = SERIES[series].origin
+    if origin is None:
+        return None
+    return OriginAlbum(_ALBUM_PKS[origin]) if origin in ALBUMS else OriginUser(_USERS[origin])
+
+
+def _record(series: str) -> SeriesOnRecord:
+    world = SERIES[series]
+    held = world.inboxes or world.albums
+    state = SeriesState.CONFIRMED if held else SeriesState.ORPHAN
+    return SeriesOnRecord(StudyInstanceUID(world.study), state, _origin(series), None)
+
+
+# Decisions -------------------------------------------------------------------------------------------------------
+
+
+def _refuse(denied: Denied) -> NoReturn:
+    raise _Answered(Outcome.FORBIDDEN if denied.reason.visible_to_caller else Outcome.ABSENT)
+
+
+def _decide(principal: Principal, action: Action, about: str) -> None:
+    match action:
+        case (
+            Action.SEARCH_STUDIES | Action.SEARCH_SERIES_OF_STUDY | Action.SEARCH_ALL_SERIES | Action.SEARCH_INSTANCES
+        ):
+            _search(principal, Source(), about)
+        case Action.SEARCH_IN_ALBUM_1 | Action.SEARCH_IN_ALBUM_2:
+            _search(principal, _from_album(principal, AlbumAction.READ_SERIES, _album_in(action)), about)
+        case Action.SEARCH_IN_INBOX:
+            _search(principal, Source(inbox=True), about)
+        case Action.STUDY_METADATA | Action.RETRIEVE_STUDY:
+            _read_study(principal, about)
+        case Action.SERIES_METADATA | Action.RETRIEVE_SERIES:
+            _read(principal, Source(), about)
+        case Action.INSTANCE_METADATA | Action.RETRIEVE_INSTANCE | Action.RETRIEVE_FRAMES | Action.RETRIEVE_BULKDATA:
+            _read_instance(principal, about)
+        case Action.RETRIEVE_FROM_ALBUM_1 | Action.RETRIEVE_FROM_ALBUM_2:
+            _read(principal, _from_album(principal, AlbumAction.READ_SERIES, _album_in(action)), about)
+        case Action.RETRIEVE_FROM_INBOX:
+            _read(principal, Source(inbox=True), about)
+        case Action.SEE_ALBUM:
+            _permit(principal, AlbumAction.SEE, about)
+        case Action.LIST_ALBUMS:
+            user = _answer(policy.manage_own_account(principal, writes=False))
+            if _role(user, about) is None:
+                raise _Answered(Outcome.WITHOUT)
+        case Action.LIST_MEMBERS:
+            _permit(principal, AlbumAction.LIST_USERS, about)
+        case Action.MAKE_CAPABILITY:
+            _answer(policy.manage_capabilities(principal))
+            if about in ALBUMS:
+                _permit(principal, AlbumAction.MANAGE_CAPABILITIES, about)
+        case Action.SEE_CAPABILITY | Action.REVOKE_CAPABILITY:
+            _capability(principal, action, about)
+        case Action.STORE_STUDY:
+            target = _target(principal, about if about in ALBUMS else None)
+            _admit(principal, target, SeriesRef(StudyInstanceUID("new"), SeriesInstanceUID("new")), None)
+        case Action.STORE_SERIES | Action.STORE_SERIES_VIA_ALBUM_1 | Action.STORE_SERIES_VIA_ALBUM_2:
+            target = _target(principal, _named_album(action))
+            _admit(principal, target, SeriesRef(StudyInstanceUID(about), SeriesInstanceUID("new")), None)
+        case Action.STORE_INSTANCE | Action.STORE_INSTANCE_VIA_ALBUM_1 | Action.STORE_INSTANCE_VIA_ALBUM_2:
+            _admit(principal, _target(principal, _named_album(action)), _ref(about), _record(about))
+        case Action.PUT_INTO_ALBUM_1 | Action.PUT_INTO_ALBUM_2:
+            album = _album_in(action)
+            _permit(principal, AlbumAction.ADD_SERIES, album)
+            _pass_on(principal, Source(), about, _target(principal, album))
+        case Action.TAKE:
+            if isinstance(principal, AlbumCapability):
+                _permit(principal, AlbumAction.ADD_SERIES, _album_of(principal))
+            _pass_on(principal, Source(), about, _target(principal, None))
+        case Action.SEND:
+            _pass_on(principal, Source(), about, None)
+        case Action.SEND_FROM_ALBUM_1 | Action.SEND_FROM_ALBUM_2:
+            source = _from_album(principal, AlbumAction.SEND_SERIES, _album_in(action))
+            _pass_on(principal, source, about, None)
+        case Action.REMOVE:
+            if isinstance(principal, AlbumCapability):
+                _remove_from_album(principal, _album_of(principal), about)
+            else:
+                _answer(policy.remove_from_inbox(principal))
+                _read(principal, Source(inbox=True), about)
+        case Action.REMOVE_FROM_ALBUM_1 | Action.REMOVE_FROM_ALBUM_2:
+            _remove_from_album(principal, _album_in(action), about)
+
+
+def _album_in(action: Action) -> str:
+    album = _named_album(action)
+    assert album is not None
+    return album
+
+
+def _named_album(action: Action) -> str | None:
+    return next((album for album in ALBUMS if album in action), None)
+
+
+def _album_of(principal: AlbumCapability) -> str:
+    return next(name for name, pk in _ALBUM_PKS.items() if pk == principal.album)
+
+
+def _answer(decision: UserPk | Denied) -> UserPk:
+    if isinstance(decision, Denied):
+        _refuse(decision)
+    return decision
+
+
+def _permit(principal: Principal, action: AlbumAction, album: str) -> None:
+    decision = policy.act_on_album(principal, action, _role(principal.user, album))
+    if isinstance(decision, Denied):
+        _refuse(decision)
+    assert decision == _ALBUM_PKS[album], "the policy permits another album than was asked for"
+
+
+def _from_album(principal: Principal, action: AlbumAction, album: str) -> Source:
+    _permit(principal, action, album)
+    return Source(album=_ALBUM_PKS[album])
+
+
+def _scope(principal: Principal, source: Source) -> ReadScope:
+    scope = policy.read_scope(principal, source)
+    if isinstance(scope, Denied):
+        _refuse(scope)
+    return scope
+
+
+def _search(principal: Principal, source: Source, series: str) -> None:
+    if _facts(_scope(principal, source), series) is None:
+        raise _Answered(Outcome.WITHOUT)
+
+
+def _read(principal: Principal, source: Source, series: str) -> None:
+    decision = policy.read_series(principal, _facts(_scope(principal, source), series))
+    if isinstance(decision, Denied):
+        _refuse(decision)
+    assert decision == _ref(series)
+
+
+def _read_study(principal: Principal, series: str) -> None:
+    """Read what the caller may of a study; the row is about one of its series."""
+    scope = _scope(principal, Source())
+    readable = {
+        each
+        for each in series_of(SERIES[series].study)
+        if not isinstance(policy.read_series(principal, _facts(scope, each)), Denied)
+    }
+    if series not in readable:
+        raise _Answered(Outcome.WITHOUT if readable else Outcome.ABSENT)
+
+
+def _read_instance(principal: Principal, series: str) -> None:
+    facts = _facts(_scope(principal, Source()), series)
+    decision = policy.read_instance(principal, facts, SopInstanceUID("instance") if facts is not None else None)
+    if isinstance(decision, Denied):
+        _refuse(decision)
+
+
+def _capability(principal: Principal, action: Action, about: str) -> None:
+    token = CREDENTIALS[about]
+    assert isinstance(token, Token)
+    # The services ask for the account first, so that a refusal by the token does not depend on what is asked about.
+    if action is Action.REVOKE_CAPABILITY:
+        _answer(policy.manage_capabilities(principal))
+    else:
+        _answer(policy.manage_own_account(principal, writes=False))
+    ask = policy.revoke_capability if action is Action.REVOKE_CAPABILITY else policy.see_capability
+    role = None if token.album is None else _role(principal.user, token.album)
+    if isinstance(ask(principal, _USERS[token.maker], role), Denied):
+        raise _Answered(Outcome.ABSENT)
+
+
+def _target(principal: Principal, album: str | None) -> StoreTarget:
+    if album is not None:
+        role = _role(principal.user, album)
+    elif isinstance(principal, AlbumCapability):
+        role = _role(principal.user, _album_of(principal))
+    else:
+        role = _inbox(principal.user)
+    target = policy.store_into(principal, role)
+    if isinstance(target, Denied):
+        _refuse(target)
+    return target
+
+
+def _admit(principal: Principal, target: StoreTarget, ref: SeriesRef, record: SeriesOnRecord | None) -> None:
+    study = [name for name in series_of(ref.study_instance_uid) if SERIES[name].origin is not None]
+    scope = policy.read_scope(principal, Source())
+    reads = not isinstance(scope, Denied) and any(_facts(scope, each) is not None for each in study)
+    origin = None if record is None else record.origin
+    album = next((each for each, pk in _ALBUM_PKS.items() if origin == OriginAlbum(pk)), None)
+    facts = StoreFacts(
+        series=record,
+        study_on_record=bool(study),
+        study_open=reads or any(_origin(each) == target.origin for each in study),
+        origin_role=None if album is None else _role(principal.user, album),
+    )
+    if isinstance(policy.admit(principal, target, ref, facts), Denied):
+        raise _Answered(Outcome.REFUSED)
+
+
+def _pass_on(principal: Principal, source: Source, series: str, target: StoreTarget | None) -> None:
+    scope = policy.send_scope(principal, source)
+    if isinstance(scope, Denied):
+        _refuse(scope)
+    facts = _facts(scope, series)
+    if facts is not None and not isinstance(policy.send_series(principal, facts), Denied):
+        return
+    if target is not None and SERIES[series].origin is not None:
+        taken = policy.take_back(principal, target, _ref(series), _record(series))
+        if not isinstance(taken, Denied):
+            return
+    raise _Answered(Outcome.ABSENT)
+
+
+def _remove_from_album(principal: Principal, album: str, series: str) -> None:
+    _permit(principal, AlbumAction.DELETE_SERIES, album)
+    held = _facts(_scope(principal, Source(album=_ALBUM_PKS[album])), series)
+    if held is None:
+        raise _Answered(Outcome.ABSENT)
