@@ -1,7 +1,7 @@
 """What nginx asks by ``auth_request``: our own identification, lookup and decision, and nothing else.
 
-It is the other half of the comparison of `tests.benchmarks.quick`: the least Python that can decide. It records no use,
-which our own pixel path must.
+It is the other half of the comparison of `tests.benchmarks.quick`: the least Python that can decide. It records no
+use, which our own pixel path must.
 """
 
 from starlette.types import Message, Receive, Scope, Send

@@ -99,5 +99,5 @@ def retrieve(url: str, *, token: str, size: int, parallel: int) -> Bulk:
     told = [each.communicate(timeout=60)[0].split() for each in running]
     seconds = time.monotonic() - begun
     right = ["200", str(size)]
-    errors = sum(code != 0 or words != right for code, words in zip((r.returncode for r in running), told, strict=True))
+    errors = sum(each.returncode != 0 or words != right for each, words in zip(running, told, strict=True))
     return Bulk(bytes=size * parallel, seconds=seconds, errors=errors)

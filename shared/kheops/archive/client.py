@@ -15,6 +15,7 @@ from http import HTTPStatus
 from typing import Final, Literal, Protocol
 
 import aiohttp
+from aiohttp.http import HttpProcessingError
 from typing_extensions import override
 from yarl import URL
 
@@ -40,7 +41,8 @@ _READ_BUFFER: Final = 64 * 1024
 """Bytes. Larger ones were measured to cost more CPU per frame, not less."""
 _WORTH_DRAINING: Final = 64 * 1024
 """Bytes. Reading so little is cheaper than a new connection."""
-_FAILURES: Final = (aiohttp.ClientError, TimeoutError, OSError)
+_LOOK_SECONDS: Final = 1.0
+_FAILURES: Final = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
 
 _LOG = get_logger(__name__)
 
@@ -143,13 +145,19 @@ class Answer:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body once, in pieces as they arrive; raise `ArchiveUnavailableError` if it ends early."""
         read = self._response.content.readany
+        watch = _Watch(self._response)
         try:
             while chunk := await read():
                 yield chunk
-        except _FAILURES as error:
+        except (*_FAILURES, RuntimeError) as error:
+            # RuntimeError is aiohttp's word for reading on where the connection is gone.
+            if isinstance(error, RuntimeError) and not watch.forgotten:
+                raise
             _LOG.warning("archive.answer_ended_early", cause=type(error).__name__)
             self._response.close()
             raise ArchiveUnavailableError from None
+        finally:
+            watch.end()
 
     def abort(self) -> None:
         """Close the connection unless the body has been read to its end."""
@@ -188,6 +196,41 @@ class Answer:
                 async for _ in self.chunks():
                     pass
         self.abort()
+
+
+class _Watch:
+    """Fails a body whose connection is gone and that was told neither its end nor an error.
+
+    aiohttp 3.14 forgets a body over a malformed chunk: whoever reads it would wait for ever, with no timeout running.
+    """
+
+    __slots__ = ("_handle", "_response")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._handle: asyncio.TimerHandle | None = None
+        self._look()
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether the connection is gone and the body knows of no end."""
+        connection, content = self._response.connection, self._response.content
+        gone = connection is not None and (connection.protocol is None or connection.protocol.transport is None)
+        return gone and not content.is_eof() and content.exception() is None
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _look(self) -> None:
+        if self._response.connection is None:
+            # The body has arrived whole, or we have closed it.
+            return
+        if self.forgotten:
+            self._response.content.set_exception(aiohttp.ClientPayloadError())
+            return
+        self._handle = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
 
 class StoreClient:

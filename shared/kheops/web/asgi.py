@@ -5,6 +5,8 @@ turns errors into answers. `application` is our ASGI wrapper around the framewor
 does first what the framework would do differently (see ``docs/request-to-decision.md``).
 """
 
+import asyncio
+import contextlib
 import ipaddress
 import random
 import re
@@ -13,7 +15,7 @@ from types import ModuleType
 from typing import Final
 
 import functions_framework.aio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,6 +29,7 @@ from kheops.errors import (
 from kheops.factory import Process, enter_lifespan, leave_lifespan, open_process
 from kheops.observability import get_logger
 from kheops.web.call import AsgiResponse, Call
+from kheops.web.collector import WARM_REQUESTS, keep_what_is_there, look_less_often
 from kheops.web.cut import CutError
 from kheops.web.errors import problem
 from kheops.web.headers import api_headers, is_preflight, preflight_headers
@@ -38,6 +41,10 @@ _LOG = get_logger(__name__)
 
 _LINK: Final = re.compile(r"/api/link/([A-Za-z0-9.+=_-]{1,4096})(/.*)?")
 _FRAMEWORK_METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH"})
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+_REST: Final = 1024 * 1024
+"""Bytes of a refused body that are read; they are held no longer than a chunk."""
+_REST_SECONDS: Final = 1.0
 _EXECUTION_ID: Final = b"function-execution-id"
 """The framework makes one character by character where none is sent, and takes any that a caller sends."""
 _FRAMEWORK_KEEPS: Final = frozenset({"/robots.txt", "/favicon.ico"})
@@ -84,10 +91,30 @@ async def _respond(dispatch: Dispatch, request: Request, process: Process, reque
         if isinstance(error, UnauthenticatedError):
             reason = error.reason if isinstance(error, InvalidTokenError) else error.code
             _LOG.info("request.unauthenticated", request_id=request_id, granted=False, reason=reason)
+        await _read_rest(request)
         return problem(error, realm=realm)
     except Exception:  # noqa: BLE001 - whatever it is, the caller gets fixed words and the log gets the frames
         _LOG.exception("request.failed", request_id=request_id)
+        await _read_rest(request)
         return problem(KheopsError(), realm=realm)
+
+
+async def _read_rest(request: Request) -> None:
+    """Read what is left of a small body before its refusal is sent.
+
+    Granian cuts a connection or resets a stream whose request was answered before its end, and a client that is still
+    sending may then never see the answer.
+    """
+    if request.method not in _WITH_BODY:
+        return
+    left = _REST
+    # RuntimeError: it has been read to its end. ClientDisconnect: nobody waits for the answer.
+    with contextlib.suppress(RuntimeError, ClientDisconnect, TimeoutError):
+        async with asyncio.timeout(_REST_SECONDS):
+            async for chunk in request.stream():
+                left -= len(chunk)
+                if left < 0:
+                    break
 
 
 async def _call(request: Request, process: Process, request_id: str) -> Call:
@@ -149,6 +176,7 @@ class Application:
     def __init__(self, framework: ASGIApp, dispatch: Dispatch) -> None:
         self._framework = framework
         self._dispatch = dispatch
+        self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -157,6 +185,9 @@ class Application:
             return
         if scope["type"] != "http":
             return
+        self._requests += 1
+        if self._requests == WARM_REQUESTS:
+            keep_what_is_there()
         try:
             if scope["method"] not in _FRAMEWORK_METHODS or scope["path"] in _FRAMEWORK_KEEPS:
                 response = await answer(self._dispatch, Request(scope, receive))
@@ -176,6 +207,8 @@ class Application:
             await leave_lifespan()
             await send({"type": "lifespan.startup.failed", "message": str(error) or type(error).__name__})
             return
+        look_less_often()
+        keep_what_is_there()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await leave_lifespan()
