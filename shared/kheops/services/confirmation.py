@@ -20,6 +20,7 @@ from kheops.domain.uses import Outcome, Use
 from kheops.ids import AlbumPk, SopInstanceUID
 from kheops.services.admission import Digest
 from kheops.storage import audit, holdings, reservations, roles, standing
+from kheops.storage.catalog_contents import mark_dirty
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
 
@@ -70,13 +71,15 @@ def confirm(
     done: list[InstanceRef] = []
     new_there: list[InstanceRef] = []
     for each in sorted(arrived, key=lambda item: item.ref.series_instance_uid):
-        series = _settle_row(tx, each, at)
-        if series is None:
+        series = reservations.lock_series(tx, each.ref.series_instance_uid)
+        record = reservations.find_instance(tx, each.ref.sop_instance_uid)
+        if series is None or record is None or record.ref != each.ref:
             continue
         if not granted:
-            if series.record.state is SeriesState.RESERVED:
-                reservations.mark_orphan(tx, series.pk, at)
+            _keep_from_everybody(tx, series, record, each, at)
             continue
+        if not record.is_confirmed:
+            reservations.confirm_instance(tx, record, each.digest, at)
         if series.record.state in {SeriesState.RESERVED, SeriesState.ORPHAN}:
             reservations.mark_confirmed(tx, series.pk, at)
         if series.record.state is not SeriesState.DELETING:
@@ -91,15 +94,28 @@ def confirm(
     return frozenset(ref.sop_instance_uid for ref in done)
 
 
-def _settle_row(tx: Connection, arrived: Arrived, at: datetime) -> reservations.SeriesRecord | None:
-    """Turn an instance's reservation into a confirmed row; return its series, locked, or ``None`` if it has none."""
-    series = reservations.lock_series(tx, arrived.ref.series_instance_uid)
-    record = reservations.find_instance(tx, arrived.ref.sop_instance_uid)
-    if series is None or record is None or record.ref != arrived.ref:
-        return None
-    if not record.is_confirmed:
-        reservations.confirm_instance(tx, record, arrived.digest, at)
-    return series
+def _keep_from_everybody(
+    tx: Connection,
+    series: reservations.SeriesRecord,
+    record: reservations.InstanceRecord,
+    arrived: Arrived,
+    at: datetime,
+) -> None:
+    """Settle an instance whose uploader has lost the right: nobody sees it.
+
+    In a series that nobody has it is put on record, so that the series's origin may take both back. In one that
+    somebody reads it is not: its reservation is released, and the series marked for the reconciler, since the store
+    holds more of it than the catalog.
+    """
+    if record.is_confirmed:
+        return
+    if series.record.state is SeriesState.CONFIRMED:
+        reservations.release_instance(tx, arrived.ref.sop_instance_uid, upload_id=record.upload_id)
+        mark_dirty(tx, arrived.ref.series)
+        return
+    reservations.confirm_instance(tx, record, arrived.digest, at)
+    if series.record.state is SeriesState.RESERVED:
+        reservations.mark_orphan(tx, series.pk, at)
 
 
 def _tell_album(

@@ -251,6 +251,22 @@ def test_a_grant_lost_while_the_store_works_is_not_confirmed(world: StoreWorld) 
     assert world.holders(series) == set()
 
 
+def test_a_grant_lost_while_the_store_works_adds_nothing_to_a_series_that_others_read(world: StoreWorld) -> None:
+    alice = world.person("alice")
+    study, series, first, late = new_uid(), new_uid(), new_uid(), new_uid()
+    world.store(alice, a_file(study=study, series=series, instance=first))
+
+    async def suspend() -> None:
+        await asyncio.to_thread(world.execute, "UPDATE users SET suspended_at = now()")
+
+    world.archive.before_answer = suspend
+    report = world.store(alice, a_file(study=study, series=series, instance=late))
+    assert stored(report) == set()
+    assert world.states() == {series: ("confirmed", 1)}
+    assert world.instance_states() == {first: "confirmed"}
+    assert world.rows("SELECT dirty FROM series") == [(True,)]
+
+
 def test_two_targets_cannot_reserve_one_new_series(world: StoreWorld) -> None:
     alice, bob = world.person("alice"), world.person("bob")
     study, series = new_uid(), new_uid()
