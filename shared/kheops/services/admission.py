@@ -14,7 +14,7 @@ from kheops.domain.resources import InstanceRef, OriginAlbum, StoreFacts
 from kheops.storage import reservations, roles
 from kheops.storage.reservations import InstanceRecord, Reservation, SeriesRecord
 
-__all__ = ["Digest", "OnRecord", "Refused", "Reserved", "Unsettled", "Upload", "Verdict", "admit"]
+__all__ = ["Digest", "OnRecord", "Refused", "Reserved", "Unsettled", "Upload", "Verdict", "admit", "store_facts"]
 
 Digest = tuple[int, bytes, int]
 """Size in bytes, SHA-256 and CRC-32 of a received file."""
@@ -99,7 +99,7 @@ def admit(
     if series is None:
         reservations.lock_study(tx, ref.study_instance_uid)
         series = reservations.lock_series(tx, ref.series_instance_uid)
-    admission = policy.admit(upload.principal, upload.target, ref.series, _facts(tx, upload, ref, series))
+    admission = policy.admit(upload.principal, upload.target, ref.series, store_facts(tx, upload, ref, series))
     if isinstance(admission, Denied):
         return Refused(admission.reason)
     instance = policy.admit_instance(admission, ref)
@@ -135,7 +135,7 @@ def _met(  # noqa: PLR0917 - each is of a different type
     """Decide about an instance whose UID is on record."""
     if existing.ref.series != ref.series:
         other = reservations.lock_series(tx, existing.ref.series_instance_uid)
-        facts = _facts(tx, upload, existing.ref, other)
+        facts = store_facts(tx, upload, existing.ref, other)
         elsewhere = policy.admit(upload.principal, upload.target, existing.ref.series, facts)
         if isinstance(elsewhere, Denied):
             return Refused(policy.Reason.SERIES_ELSEWHERE)
@@ -147,7 +147,8 @@ def _met(  # noqa: PLR0917 - each is of a different type
     return Unsettled.BUSY
 
 
-def _facts(tx: Connection, upload: Upload, ref: InstanceRef, series: SeriesRecord | None) -> StoreFacts:
+def store_facts(tx: Connection, upload: Upload, ref: InstanceRef, series: SeriesRecord | None) -> StoreFacts:
+    """Return what the decision about adding ``ref`` depends on, from a series whose row is locked."""
     principal = upload.principal
     origin = None if series is None else series.record.origin
     origin_role = roles.role_in(tx, principal.user, origin.album) if isinstance(origin, OriginAlbum) else None

@@ -15,10 +15,10 @@ from kheops.domain import policy
 from kheops.domain.mutations import MutationType
 from kheops.domain.policy import Denied
 from kheops.domain.principals import Principal
-from kheops.domain.resources import InstanceRef, SeriesState
+from kheops.domain.resources import AlbumRole, InstanceRef, SeriesState
 from kheops.domain.uses import Outcome, Use
 from kheops.ids import AlbumPk, SopInstanceUID
-from kheops.services.admission import Digest
+from kheops.services.admission import Digest, Upload, store_facts
 from kheops.storage import audit, holdings, reservations, roles, standing
 from kheops.storage.catalog_contents import mark_dirty
 from kheops.storage.engine import Database
@@ -67,7 +67,7 @@ def confirm(
         The current time.
     """
     role = roles.role_in(tx, principal.user, target)
-    granted = not isinstance(policy.store_into(principal, role), Denied) and standing.stands(tx, principal, at)
+    upload = _upload_in_force(tx, principal, role, at)
     done: list[InstanceRef] = []
     new_there: list[InstanceRef] = []
     for each in sorted(arrived, key=lambda item: item.ref.series_instance_uid):
@@ -75,7 +75,7 @@ def confirm(
         record = reservations.find_instance(tx, each.ref.sop_instance_uid)
         if series is None or record is None or record.ref != each.ref:
             continue
-        if not granted:
+        if upload is None or (not record.is_confirmed and not _still_admitted(tx, upload, each.ref, series)):
             _keep_from_everybody(tx, series, record, each, at)
             continue
         if not record.is_confirmed:
@@ -89,9 +89,22 @@ def confirm(
     if role is not None and not role.is_inbox:
         _tell_album(tx, target, new_there, principal, at)
     if use is not None:
-        outcome = use if granted else replace(use, outcome=Outcome.REFUSED, reason="grant-lost")
+        outcome = use if upload is not None else replace(use, outcome=Outcome.REFUSED, reason="grant-lost")
         audit.insert_use(tx, outcome, at)
     return frozenset(ref.sop_instance_uid for ref in done)
+
+
+def _upload_in_force(tx: Connection, principal: Principal, role: AlbumRole | None, at: datetime) -> Upload | None:
+    """Return the upload as it may go on now; ``None`` if the token or the right to store there has gone."""
+    into = policy.store_into(principal, role)
+    if isinstance(into, Denied) or not standing.stands(tx, principal, at):
+        return None
+    return Upload(upload_id="", principal=principal, target=into)
+
+
+def _still_admitted(tx: Connection, upload: Upload, ref: InstanceRef, series: reservations.SeriesRecord) -> bool:
+    facts = store_facts(tx, upload, ref, series)
+    return not isinstance(policy.admit(upload.principal, upload.target, ref.series, facts), Denied)
 
 
 def _keep_from_everybody(

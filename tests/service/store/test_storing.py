@@ -267,6 +267,37 @@ def test_a_grant_lost_while_the_store_works_adds_nothing_to_a_series_that_others
     assert world.rows("SELECT dirty FROM series") == [(True,)]
 
 
+def test_who_leaves_the_album_of_origin_on_the_way_adds_nothing(world: StoreWorld) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    study, series, first, late = new_uid(), new_uid(), new_uid(), new_uid()
+    world.store(alice, a_file(study=study, series=series, instance=first))
+    world.execute(
+        "INSERT INTO albums (id, kind, name, created_at, last_event_at) "
+        "VALUES ('AAAAAAAAAA', 'album', 'A', now(), now())"
+    )
+    for sub in ("alice", "bob"):
+        world.execute(
+            "INSERT INTO album_members (album_pk, user_pk, is_admin, joined_at) SELECT a.pk, u.pk, true, now() "
+            f"FROM albums a, users u WHERE a.id = 'AAAAAAAAAA' AND u.sub = '{sub}'"
+        )
+    world.execute(
+        "UPDATE series SET origin_user_pk = NULL, origin_album_pk = (SELECT pk FROM albums WHERE id = 'AAAAAAAAAA')"
+    )
+
+    async def leave() -> None:
+        await asyncio.to_thread(
+            world.execute,
+            "DELETE FROM album_members m USING users u, albums a "
+            "WHERE m.user_pk = u.pk AND u.sub = 'bob' AND a.pk = m.album_pk AND a.kind = 'album'",
+        )
+
+    world.archive.before_answer = leave
+    report = world.store(bob, a_file(study=study, series=series, instance=late))
+    assert stored(report) == set()
+    assert world.instance_states() == {first: "confirmed"}
+    assert world.holders(series) == {"alice"}
+
+
 def test_two_targets_cannot_reserve_one_new_series(world: StoreWorld) -> None:
     alice, bob = world.person("alice"), world.person("bob")
     study, series = new_uid(), new_uid()
