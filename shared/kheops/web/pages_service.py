@@ -41,10 +41,15 @@ TABLE: Final = RouteTable(
 """Every page. What is not ``public`` here is behind `kheops.web.pages.gate.signed_in` (a test asks each)."""
 
 
+_NO_PAGES: Final = RouteTable(())
+
+
 async def dispatch(call: Call) -> AsgiResponse:
     """Return the page that a request asks for, or the page of the error that came of it."""
     try:
-        route, call.params = TABLE.find(call.method, call.path)
+        # Below /api the entry has taken the prefix off: `/api/studies` must not be the page `/studies`.
+        table = _NO_PAGES if call.below_api else TABLE
+        route, call.params = table.find(call.method, call.path)
         return await route.handler(call)
     except KheopsError as error:
         return failure(call, error)

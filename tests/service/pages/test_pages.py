@@ -164,6 +164,8 @@ STATUSES = (
     ("/albums", 200),
     ("/token", 200),
     ("/nowhere", 404),
+    ("/api/studies", 404),
+    ("/api/albums", 404),
     ("/albums/neverExist", 404),
     ("/studies/1.2.3", 404),
     ("/assets/../main.py", 404),
