@@ -38,6 +38,9 @@ class Model:
         albums = [album for album, members in self.members.items() if person in members]
         return self.inbox[person].union(*(self.holds[album] for album in albums))
 
+    def is_orphan(self, series: str) -> bool:
+        return not any(series in held for held in [*self.inbox.values(), *self.holds.values()])
+
     def link_reads(self, secret: str) -> set[str]:
         album, maker = self.links[secret]
         return self.holds[album] if self.members.get(album, {}).get(maker) else set()
@@ -113,7 +116,7 @@ class VisibilityMachine(RuleBasedStateMachine):
         study = self.places[known][0]
         series, instance = new_uid(), new_uid()
         has_part = any(
-            s in self.model.reads(person) or self.origin[s] == person or self.origin[s] == album
+            s in self.model.reads(person) or self.origin[s] == (album or person)
             for s, place in self.places.items()
             if place[0] == study
         )
@@ -188,7 +191,8 @@ class VisibilityMachine(RuleBasedStateMachine):
         chosen, target = self._pick(self.places, series), self._pick(self.model.members, album)
         if chosen is None or target is None:
             return
-        allowed = person in self.model.members[target] and chosen in self.model.reads(person)
+        own_orphan = self.model.is_orphan(chosen) and self.origin[chosen] in {person, target}
+        allowed = person in self.model.members[target] and (chosen in self.model.reads(person) or own_orphan)
         response = self.clients[person].put(f"/studies/{self.places[chosen][0]}/series/{chosen}/albums/{target}")
         self._expect(response, allowed=allowed)
         if response.is_success:
