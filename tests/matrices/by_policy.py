@@ -120,6 +120,11 @@ def _facts(scope: ReadScope, series: str) -> SeriesFacts | None:
     return SeriesFacts(_ref(series), held) if held else None
 
 
+def _holders(series: str) -> set[AlbumPk]:
+    world = SERIES[series]
+    return {_ALBUM_PKS[album] for album in world.albums} | {_INBOXES[person] for person in world.inboxes}
+
+
 def _origin(series: str) -> Origin | None:
     origin = SERIES[series].origin
     if origin is None:
@@ -309,11 +314,15 @@ def _admit(principal: Principal, target: StoreTarget, ref: SeriesRef, record: Se
     reads = not isinstance(scope, Denied) and any(_facts(scope, each) is not None for each in study)
     origin = None if record is None else record.origin
     album = next((each for each, pk in _ALBUM_PKS.items() if origin == OriginAlbum(pk)), None)
+    name = next((each for each in study if _ref(each) == ref), None)
+    reach = None if name is None or isinstance(scope, Denied) else _facts(scope, name)
     facts = StoreFacts(
         series=record,
         study_on_record=bool(study),
         study_open=reads or any(_origin(each) == target.origin for each in study),
         origin_role=None if album is None else _role(principal.user, album),
+        target_holds=name is not None and target.album in _holders(name),
+        reach=reach,
     )
     if isinstance(policy.admit(principal, target, ref, facts), Denied):
         raise _Answered(Outcome.REFUSED)

@@ -137,7 +137,8 @@ album 1   | +     +   +   +    .   .   .    |    F    F + +  +   | .    +     | 
 album 2   | .     .   .   .    +   F   .    |    .    . . .  .   | +    .     |    . . .  .  .   |    F + F  F  +
     """,
     # Only the origin of a series adds to it: the person, or who may add series to the album (design 5.3). Holding
-    # it, reading it and passing it on give no right to add.
+    # it, reading it and passing it on give no right to add. A place that has it not gets the whole series by one
+    # instance, which takes the right to send it on: a token of user scope needs `appropriate` for that.
     """
 store an instance
            | alice ada mia dora bob max olga | u. none r w rw rwa | b.rw m.rwa | 1. r w ra rd rwa | 2. r w ra rd rwa
@@ -146,8 +147,8 @@ store an instance
 2-shared   | N     N   N   N    +   N   N    |    F    F N N  N   | +    N     |    F N F  F  N   |    F N F  F  N
 2-kept     | N     N   N   N    +   N   N    |    F    F N N  N   | +    N     |    F N F  F  N   |    F N F  F  N
 common     | +     N   N   N    N   N   N    |    F    F + +  +   | N    N     |    F N F  F  N   |    F N F  F  N
-1-uploaded | +     +   +   +    N   N   N    |    F    F + +  +   | N    +     |    F + F  F  +   |    F N F  F  N
-2-uploaded | N     N   N   N    +   N   N    |    F    F N N  N   | +    N     |    F N F  F  N   |    F + F  F  +
+1-uploaded | +     +   +   +    N   N   N    |    F    F N N  +   | N    +     |    F + F  F  +   |    F N F  F  N
+2-uploaded | N     N   N   N    +   N   N    |    F    F N N  N   | N    N     |    F N F  F  N   |    F + F  F  +
 orphan     | +     N   N   N    N   N   N    |    F    F + +  +   | N    N     |    F N F  F  N   |    F N F  F  N
     """,
     # The target decides who may come at all; who may add to the series is decided as before.

@@ -219,11 +219,13 @@ def test_an_upload_is_admitted_for_the_origin_and_for_nobody_else(kind: str) -> 
         if each != kind:
             continue
         own = {"album": ALBUM, "other album": OTHER}.get(kind)
-        for target, study, state, origin, reserved_for, role in itertools.product(
-            targets, uids, SeriesState, ORIGINS, (None, ALBUM, OTHER, INBOX), origin_roles
+        for target, study, state, origin, reserved_for, role, target_holds in itertools.product(
+            targets, uids, SeriesState, ORIGINS, (None, ALBUM, OTHER, INBOX), origin_roles, (False, True)
         ):
             record = SeriesOnRecord(study, state, origin, reserved_for)
-            facts = StoreFacts(record, study_on_record=True, study_open=True, origin_role=role)
+            facts = StoreFacts(
+                record, study_on_record=True, study_open=True, origin_role=role, target_holds=target_holds
+            )
             decision = policy.admit(principal, target, REF, facts)
             by_album = (
                 isinstance(origin, OriginAlbum)
@@ -238,9 +240,13 @@ def test_an_upload_is_admitted_for_the_origin_and_for_nobody_else(kind: str) -> 
             if study == REF.study_instance_uid:
                 if state is SeriesState.RESERVED and reserved_for == target.album:
                     expected = Admission.SHARE_RESERVATION
-                elif state is SeriesState.CONFIRMED and is_origin:
+                elif state is SeriesState.CONFIRMED and is_origin and target_holds:
                     expected = Admission.ADD
-                elif state is SeriesState.ORPHAN and is_origin:
+                elif (
+                    state is SeriesState.ORPHAN
+                    and origin is not None
+                    and (origin == target.origin or (origin == OriginUser(ALICE) and not of_album))
+                ):
                     expected = Admission.TAKE_BACK
             if expected is None:
                 assert isinstance(decision, Denied), (letters, record, role)

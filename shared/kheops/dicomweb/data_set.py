@@ -46,6 +46,9 @@ class TruncatedFileError(UnreadableDicomError):
 IDENTIFYING_TAGS: Final = frozenset({0x00080016, 0x00080018, 0x0020000D, 0x0020000E})
 """SOP Class, SOP Instance, Study Instance and Series Instance UID."""
 
+_MOST_HEADS: Final = 1_000_000
+"""Elements, items and fragments of one file: each costs some 1.5 microseconds, and a few megabytes can deflate
+hundreds of millions of empty ones. Ten thousand frames of an enhanced object have some hundred thousand."""
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
@@ -87,6 +90,7 @@ class DataSetWalker:
         self._wanted = wanted
         self._values: dict[int, bytes] = {}
         self._largest_tag = -1
+        self._heads = 0
         self._pending: bytes = b""
         self._skip = 0
         self._kept_tag: int | None = None
@@ -144,6 +148,9 @@ class DataSetWalker:
         """Read the head of one element, item or delimiter; ``None`` when more bytes are needed for it."""
         if len(buffer) - position < 8:  # noqa: PLR2004 - PS3.5 section 7.1: no head is shorter
             return None
+        self._heads += 1
+        if self._heads > _MOST_HEADS:
+            raise UnreadableDicomError("The file has more elements than can be walked in reasonable time.")
         encoding = self._open[-1]
         group, element, length = _TAG_LENGTH[encoding >> 3](buffer, position)
         tag = group << 16 | element

@@ -53,8 +53,8 @@ _DEFLATED: Final = frozenset(
     {"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"},
 )
 _INFLATE_STEP: Final = 256 * 1024
-_MAX_INFLATED: Final = 4 * 1024**3
-"""Bytes of an inflated data set; the elements of a larger one could not be addressed anyway."""
+_MAX_INFLATED: Final = 1024**3
+"""Bytes of an inflated data set: a second or two of work, and more than any deflated object in practice."""
 _MAX_BEHIND: Final = 9
 """Bytes behind a deflated data set: the trailer that gzip has and some writers leave, and one that pads the file."""
 

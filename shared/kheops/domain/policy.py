@@ -456,15 +456,24 @@ def admit(principal: Principal, target: StoreTarget, series: SeriesRef, facts: S
             shared = record.reserved_for == target.album
             return Admission.SHARE_RESERVATION if shared else Denied(Reason.OTHER_RESERVATION)
         case SeriesState.CONFIRMED:
-            origin = _is_origin(principal, record, facts.origin_role)
-            return Admission.ADD if origin else Denied(Reason.NOT_ORIGIN)
+            return _add(principal, record, facts)
         case SeriesState.ORPHAN:
-            origin = _is_origin(principal, record, facts.origin_role)
-            return Admission.TAKE_BACK if origin else Denied(Reason.NOT_ORIGIN)
+            if isinstance(take_back(principal, target, series, record), Denied):
+                return Denied(Reason.NOT_ORIGIN)
+            return Admission.TAKE_BACK
         case SeriesState.DELETING:
             return Denied(Reason.BEING_DELETED)
         case _:
             assert_never(record.state)
+
+
+def _add(principal: Principal, record: SeriesOnRecord, facts: StoreFacts) -> Admission | Denied:
+    if not _is_origin(principal, record, facts.origin_role):
+        return Denied(Reason.NOT_ORIGIN)
+    # Storing one instance would give the whole series to a target that has it not: that is sending it on.
+    if facts.target_holds or not isinstance(send_series(principal, facts.reach), Denied):
+        return Admission.ADD
+    return Denied(Reason.NO_GRANT)
 
 
 def admit_instance(admission: Admission | Denied, instance: InstanceRef) -> AdmittedInstance | Denied:

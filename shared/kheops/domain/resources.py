@@ -129,3 +129,7 @@ class StoreFacts:
     """Whether the caller reads a series of the study, is the origin of one, or shares a reservation of one."""
     origin_role: AlbumRole | None
     """The caller's role in the album that is the series' origin, if it is one and there is a role."""
+    target_holds: bool = False
+    """Whether the target holds the series already."""
+    reach: SeriesFacts | None = None
+    """The series as the caller reaches it, where their token may read; what may be sent on follows from it."""

@@ -12,9 +12,21 @@ from kheops.domain.policy import Admission, AdmittedInstance, Denied, Source, St
 from kheops.domain.principals import AlbumCapability, Principal, UserCapability
 from kheops.domain.resources import InstanceRef, OriginAlbum, StoreFacts
 from kheops.storage import reservations, roles
+from kheops.storage.catalog_contents import reach_of_series
 from kheops.storage.reservations import InstanceRecord, Reservation, SeriesRecord
 
-__all__ = ["Digest", "OnRecord", "Refused", "Reserved", "Unsettled", "Upload", "Verdict", "admit", "store_facts"]
+__all__ = [
+    "Digest",
+    "InStore",
+    "OnRecord",
+    "Refused",
+    "Reserved",
+    "Unsettled",
+    "Upload",
+    "Verdict",
+    "admit",
+    "store_facts",
+]
 
 Digest = tuple[int, bytes, int]
 """Size in bytes, SHA-256 and CRC-32 of a received file."""
@@ -51,6 +63,13 @@ class Refused:
     reason: policy.Reason
 
 
+@dataclass(frozen=True, slots=True)
+class InStore:
+    """The instance is reserved for this upload, and the store holds one of its UID that is not on record."""
+
+    instance: AdmittedInstance
+
+
 class Unsettled(Enum):
     """What must be found out before the decision can be made."""
 
@@ -64,7 +83,7 @@ class Unsettled(Enum):
     """The UID is on record in another series of the caller's: 0x0111."""
 
 
-Verdict = Reserved | OnRecord | Refused | Unsettled
+Verdict = Reserved | InStore | OnRecord | Refused | Unsettled
 
 
 def admit(
@@ -150,24 +169,25 @@ def _met(  # noqa: PLR0917 - each is of a different type
 def store_facts(tx: Connection, upload: Upload, ref: InstanceRef, series: SeriesRecord | None) -> StoreFacts:
     """Return what the decision about adding ``ref`` depends on, from a series whose row is locked."""
     principal = upload.principal
-    origin = None if series is None else series.record.origin
-    origin_role = roles.role_in(tx, principal.user, origin.album) if isinstance(origin, OriginAlbum) else None
-    on_record = study_open = False
+    scope = policy.read_scope(principal, Source())
+    readable = None if isinstance(scope, Denied) else scope
     if series is None:
         on_record = reservations.study_on_record(tx, ref.study_instance_uid)
-        if on_record:
-            scope = policy.read_scope(principal, Source())
-            study_open = reservations.study_is_open(
-                tx,
-                ref.study_instance_uid,
-                target=upload.target,
-                scope=None if isinstance(scope, Denied) else scope,
-            )
+        return StoreFacts(
+            series=None,
+            study_on_record=on_record,
+            study_open=on_record
+            and reservations.study_is_open(tx, ref.study_instance_uid, target=upload.target, scope=readable),
+            origin_role=None,
+        )
+    origin = series.record.origin
     return StoreFacts(
-        series=None if series is None else series.record,
-        study_on_record=on_record,
-        study_open=study_open,
-        origin_role=origin_role,
+        series=series.record,
+        study_on_record=True,
+        study_open=False,
+        origin_role=roles.role_in(tx, principal.user, origin.album) if isinstance(origin, OriginAlbum) else None,
+        target_holds=reservations.is_held_by(tx, series.pk, upload.target.album),
+        reach=None if readable is None else reach_of_series(tx, readable, ref.series),
     )
 
 

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from typing import Final
 
 from kheops.clock import Clock
@@ -62,8 +63,11 @@ class AuditTrail:
         if use.outcome is not Outcome.GRANTED:
             await self._commit(use)
             return
-        key = (use.user, use.kind, use.series or use.studies, use.subject)
+        # A digest: a search names up to a thousand UIDs, and keys are kept for a quarter of an hour.
+        uids = sha256("\\".join(use.series or use.studies).encode()).digest()
+        key = (use.user, use.kind, uids, use.subject)
         at = self._clock()
+        self._forget_before(at - _WINDOW)
         window = self._windows.get(key)
         if window is not None and at - window[0] < _WINDOW:
             self._counts[window[1]] = self._counts.get(window[1], 0) + 1
@@ -104,13 +108,23 @@ class AuditTrail:
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush_forever(), name="audit-flush")
 
+    def _forget_before(self, moment: datetime) -> None:
+        while self._windows:
+            key = next(iter(self._windows))
+            if self._windows[key][0] > moment:
+                return
+            del self._windows[key]
+
     async def _commit(self, use: Use) -> int:
         return await self._database.run(partial(audit.insert_use, use=use, at=self._clock()))
 
     async def _flush_forever(self) -> None:
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
-            await self._flush()
+            try:
+                await self._flush()
+            except Exception:  # noqa: BLE001 - the next flush tries again; counts are no reason to stop
+                _LOG.exception("audit.flush_failed")
 
     async def _flush(self) -> None:
         counts, self._counts = self._counts, {}

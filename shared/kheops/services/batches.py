@@ -18,8 +18,8 @@ from kheops.domain.uses import Outcome, Use
 from kheops.errors import KheopsError, TooManyRequestsError, UnavailableError
 from kheops.ids import SopInstanceUID
 from kheops.observability import get_logger
-from kheops.services.admission import Digest, OnRecord, Refused, Reserved, Unsettled, Upload, Verdict, admit
-from kheops.services.confirmation import Arrived, Resolver, confirm, digest_of_stored
+from kheops.services.admission import Digest, InStore, OnRecord, Refused, Reserved, Unsettled, Upload, Verdict, admit
+from kheops.services.confirmation import Arrived, Resolver, confirm, digest_of_stored, naming
 from kheops.services.refusals import RefusalLimit
 from kheops.services.store_report import Failed, FailureReason, Stored, StoreReport
 from kheops.storage import audit, reservations
@@ -82,6 +82,7 @@ class Gate:
         self._use = use
         self._report = report
         self._not_in_store: set[SeriesRef] = set()
+        self._in_store: dict[SeriesRef, frozenset[SopInstanceUID]] = {}
 
     async def pass_batch(self, batch: Sequence[Complete]) -> None:
         """Take a batch all the way; every instance of it ends up in the report, whatever fails."""
@@ -98,13 +99,13 @@ class Gate:
             if sending:
                 await self._send(sending, left)
         except (UnavailableError, TooManyRequestsError):
-            await self._give_up(left, FailureReason.OUT_OF_RESOURCES)
+            self._give_up(left, FailureReason.OUT_OF_RESOURCES)
         except KheopsError as error:
             _LOG.error("store.batch_failed", error=type(error).__name__)
-            await self._give_up(left, FailureReason.PROCESSING_FAILURE)
+            self._give_up(left, FailureReason.PROCESSING_FAILURE)
         except Exception:  # noqa: BLE001 - one batch's fault must not lose what the others came to
             _LOG.exception("store.batch_failed")
-            await self._give_up(left, FailureReason.PROCESSING_FAILURE)
+            self._give_up(left, FailureReason.PROCESSING_FAILURE)
 
     async def decide(self, items: Sequence[tuple[Head, Digest | None]]) -> list[Verdict]:
         """Return a settled verdict for each instance; `Unsettled.BUSY` is left where it stays so for five seconds.
@@ -136,18 +137,34 @@ class Gate:
                 break
             if not again and attempt < _SETTLING_TRIES - 1:
                 await asyncio.sleep(_BUSY_WAIT_SECONDS)
-        return [verdict if verdict is not None else Unsettled.BUSY for verdict in verdicts]
+        settled = [verdict if verdict is not None else Unsettled.BUSY for verdict in verdicts]
+        return [await self._look_into_store(verdict) for verdict in settled]
+
+    async def _look_into_store(self, verdict: Verdict) -> Verdict:
+        """Find out whether the store holds an admitted instance that the catalog has not.
+
+        A store may keep the old bytes of a UID and list the new ones as stored (Orthanc does).
+        """
+        if not isinstance(verdict, Reserved) or verdict.instance.series in self._not_in_store:
+            return verdict
+        series = verdict.instance.series
+        if series not in self._in_store:
+            self._in_store[series] = await self._at.archive.inspect_series(series)
+        held = verdict.instance.sop_instance_uid in self._in_store[series]
+        return InStore(verdict.instance) if held else verdict
 
     async def settle(self, head: Head, digest: Digest, verdict: Verdict) -> None:
         """Report an instance that is not sent: refused, on record, or busy."""
         match verdict:
             case Refused(reason):
                 self._at.refusals.add(self._upload.principal.user)
-                refused = replace(self._naming(self._use, [_ref(head)]), outcome=Outcome.REFUSED, reason=reason.value)
+                refused = replace(naming(self._use, [_ref(head)]), outcome=Outcome.REFUSED, reason=reason.value)
                 await self._at.database.run(partial(audit.insert_use, use=refused, at=self._at.clock()))
                 self.fail(head, FailureReason.NOT_AUTHORIZED)
             case OnRecord(record, admission):
                 await self._compare(head, digest, record, admission)
+            case InStore(instance):
+                await self._compare_in_store(head, digest, instance)
             case Unsettled.ELSEWHERE:
                 self.fail(head, FailureReason.DUPLICATE_SOP_INSTANCE)
             case _:
@@ -161,8 +178,9 @@ class Gate:
                 confirm,
                 principal=self._upload.principal,
                 target=self._upload.target.album,
+                upload_id=self._upload.upload_id,
                 arrived=[Arrived(ref, digest) for ref, (_, digest) in zip(refs, arrived, strict=True)],
-                use=self._naming(self._use, refs),
+                use=self._use,
                 at=self._at.clock(),
             )
         )
@@ -182,20 +200,6 @@ class Gate:
             )
         )
         self.fail(head, reason)
-
-    async def abandon(self, instances: Sequence[SopInstanceUID]) -> None:
-        """Let the leases of instances end now, so that whoever comes next can settle what became of them."""
-        try:
-            await self._at.database.run(
-                partial(
-                    reservations.expire_instances,
-                    instances=instances,
-                    upload_id=self._upload.upload_id,
-                    at=self._at.clock(),
-                )
-            )
-        except UnavailableError:
-            _LOG.warning("store.leases_left", upload=self._upload.upload_id)
 
     def fail(self, head: Head, reason: int) -> None:
         """Report a failure."""
@@ -232,7 +236,7 @@ class Gate:
         if await self._at.archive.inspect_instance(item.ref):
             return None
         alone = await self._at.archive.store([HeldInstance(instance, item.body)])
-        if uid in alone.stored:
+        if uid in alone.stored or (uid not in alone.failed and await self._at.archive.inspect_instance(item.ref)):
             return None
         return alone.failed.get(uid, FailureReason.PROCESSING_FAILURE)
 
@@ -251,6 +255,14 @@ class Gate:
             await self.confirm([(head, digest)])
             return
         self._report.stored.append(Stored(record.ref, head.sop_class_uid))
+
+    async def _compare_in_store(self, head: Head, digest: Digest, instance: AdmittedInstance) -> None:
+        """Settle an instance that the store holds and the catalog did not: it is never sent, so never replaced."""
+        stored = await digest_of_stored(self._at.archive, instance)
+        if stored[1] == digest[1]:
+            await self.confirm([(head, digest)])
+        else:
+            await self.release(head, FailureReason.DUPLICATE_SOP_INSTANCE)
 
     async def _held_by_target(self, record: InstanceRecord) -> bool:
         return await self._at.database.run(
@@ -271,8 +283,11 @@ class Gate:
 
     def _admit_all(self, tx: Connection, items: Sequence[tuple[Head, Digest | None]]) -> list[Verdict]:
         at = self._at.clock()
-        return [
-            admit(
+        verdicts: dict[int, Verdict] = {}
+        # Rows are locked in one order by everybody, else two parallel uploads of a study wait for each other.
+        for index in sorted(range(len(items)), key=lambda each: items[each][0].series_instance_uid):
+            head, digest = items[index]
+            verdicts[index] = admit(
                 tx,
                 self._upload,
                 head,
@@ -281,22 +296,16 @@ class Gate:
                 at=at,
                 lease=self._at.lease,
             )
-            for head, digest in items
-        ]
+        return [verdicts[index] for index in range(len(items))]
 
-    async def _give_up(self, left: dict[SopInstanceUID, Complete], reason: FailureReason) -> None:
-        await self.abandon(list(left))
+    def _give_up(self, left: dict[SopInstanceUID, Complete], reason: FailureReason) -> None:
+        """Report instances of which nothing is known.
+
+        Their leases run out by themselves, later than the store's longest silence: a store that took the request may
+        still finish it, and what is settled before that would be settled wrongly.
+        """
         for item in left.values():
             self.fail(item.head, reason)
-
-    @staticmethod
-    def _naming(use: Use, refs: Sequence[InstanceRef]) -> Use:
-        return replace(
-            use,
-            studies=tuple(dict.fromkeys(ref.study_instance_uid for ref in refs)),
-            series=tuple(dict.fromkeys(ref.series_instance_uid for ref in refs)),
-            instances=tuple(ref.sop_instance_uid for ref in refs),
-        )
 
 
 def _ref(head: Head) -> InstanceRef:

@@ -16,15 +16,16 @@ from kheops.domain.mutations import MutationType
 from kheops.domain.policy import Denied
 from kheops.domain.principals import Principal
 from kheops.domain.resources import AlbumRole, InstanceRef, SeriesState
-from kheops.domain.uses import Outcome, Use
+from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.ids import AlbumPk, SopInstanceUID
 from kheops.services.admission import Digest, Upload, store_facts
 from kheops.storage import audit, holdings, reservations, roles, standing
 from kheops.storage.catalog_contents import mark_dirty
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
+from kheops.storage.reservations import InstanceRecord
 
-__all__ = ["Arrived", "Resolver", "confirm", "digest_of_stored"]
+__all__ = ["Arrived", "Resolver", "confirm", "digest_of_stored", "naming"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ def confirm(
     *,
     principal: Principal,
     target: AlbumPk,
+    upload_id: str | None,
     arrived: Sequence[Arrived],
-    use: Use | None,
+    use: Use,
     at: datetime,
 ) -> frozenset[SopInstanceUID]:
     """Confirm instances of one upload; return those that are now confirmed and granted.
@@ -59,39 +61,70 @@ def confirm(
         Who stored.
     target
         The album or inbox.
+    upload_id
+        Whose reservations they are.
     arrived
         What the store has.
     use
-        Goes to the audit trail in this transaction; ``None`` where the caller writes another.
+        Goes to the audit trail in this transaction, with the UIDs of what was granted and of what was not.
     at
         The current time.
     """
     role = roles.role_in(tx, principal.user, target)
+    in_album = role is not None and not role.is_inbox
+    if in_album:
+        # Whoever locks an album as well locks it first: see `kheops.storage.holdings`.
+        reservations.lock_album(tx, target)
     upload = _upload_in_force(tx, principal, role, at)
     done: list[InstanceRef] = []
     new_there: list[InstanceRef] = []
     for each in sorted(arrived, key=lambda item: item.ref.series_instance_uid):
         series = reservations.lock_series(tx, each.ref.series_instance_uid)
         record = reservations.find_instance(tx, each.ref.sop_instance_uid)
-        if series is None or record is None or record.ref != each.ref:
+        if series is None or record is None or not _is_ours(record, each, upload_id):
             continue
-        if upload is None or (not record.is_confirmed and not _still_admitted(tx, upload, each.ref, series)):
+        if upload is None or not _still_admitted(tx, upload, each.ref, series):
             _keep_from_everybody(tx, series, record, each, at)
             continue
         if not record.is_confirmed:
             reservations.confirm_instance(tx, record, each.digest, at)
         if series.record.state in {SeriesState.RESERVED, SeriesState.ORPHAN}:
             reservations.mark_confirmed(tx, series.pk, at)
-        if series.record.state is not SeriesState.DELETING:
-            if holdings.add_series(tx, album=target, series_pk=series.pk, by=principal.user, at=at):
-                new_there.append(each.ref)
-            done.append(each.ref)
-    if role is not None and not role.is_inbox:
+        if holdings.add_series(tx, album=target, series_pk=series.pk, by=principal.user, at=at):
+            new_there.append(each.ref)
+        done.append(each.ref)
+    if in_album:
         _tell_album(tx, target, new_there, principal, at)
-    if use is not None:
-        outcome = use if upload is not None else replace(use, outcome=Outcome.REFUSED, reason="grant-lost")
-        audit.insert_use(tx, outcome, at)
+    _record_use(tx, use, done, [each.ref for each in arrived if each.ref not in done], at)
     return frozenset(ref.sop_instance_uid for ref in done)
+
+
+def _is_ours(record: InstanceRecord, arrived: Arrived, upload_id: str | None) -> bool:
+    """Return whether a row is the arrived instance's: its own reservation, or confirmed with the same bytes."""
+    if record.ref != arrived.ref:
+        return False
+    if not record.is_confirmed:
+        return record.upload_id == upload_id
+    return arrived.digest is None or record.sha256 is None or record.sha256 == arrived.digest[1]
+
+
+def _record_use(
+    tx: Connection, use: Use, done: Sequence[InstanceRef], kept: Sequence[InstanceRef], at: datetime
+) -> None:
+    """Write into the audit trail what was granted and what was not."""
+    for refs, outcome, reason in ((done, use.outcome, use.reason), (kept, Outcome.REFUSED, "grant-lost")):
+        if refs:
+            audit.insert_use(tx, replace(naming(use, refs), outcome=outcome, reason=reason), at)
+
+
+def naming(use: Use, refs: Sequence[InstanceRef]) -> Use:
+    """Return ``use`` with the UIDs of instances."""
+    return replace(
+        use,
+        studies=tuple(dict.fromkeys(ref.study_instance_uid for ref in refs)),
+        series=tuple(dict.fromkeys(ref.series_instance_uid for ref in refs)),
+        instances=tuple(ref.sop_instance_uid for ref in refs),
+    )
 
 
 def _upload_in_force(tx: Connection, principal: Principal, role: AlbumRole | None, at: datetime) -> Upload | None:
@@ -110,7 +143,7 @@ def _still_admitted(tx: Connection, upload: Upload, ref: InstanceRef, series: re
 def _keep_from_everybody(
     tx: Connection,
     series: reservations.SeriesRecord,
-    record: reservations.InstanceRecord,
+    record: InstanceRecord,
     arrived: Arrived,
     at: datetime,
 ) -> None:
@@ -163,6 +196,17 @@ async def digest_of_stored(archive: Archive, ref: InstanceRef) -> Digest:
     return size, hasher.digest(), checksum
 
 
+def _reconciled(principal: Principal) -> Use:
+    """Return the use of settling what an upload of ``principal`` left."""
+    return Use(
+        user=User(principal.iss, principal.sub, principal.token_id),
+        kind=UseKind.RECONCILE,
+        outcome=Outcome.GRANTED,
+        source_address=None,
+        request_id="reconcile",
+    )
+
+
 class Resolver:
     """Settles what an upload that has ended left reserved: the store says what became of it.
 
@@ -197,7 +241,7 @@ class Resolver:
         if not await self._archive.inspect_instance(record.ref):
             return await self._database.run(partial(self._release, instance=instance))
         digest = await digest_of_stored(self._archive, record.ref)
-        return await self._database.run(partial(self._confirm, instance=instance, digest=digest))
+        return await self._database.run(partial(self._confirm, record=record, digest=digest))
 
     def _release(self, tx: Connection, instance: SopInstanceUID) -> str:
         record = reservations.find_instance(tx, instance)
@@ -206,29 +250,32 @@ class Resolver:
         reservations.release_instance(tx, instance, upload_id=record.upload_id)
         return "released"
 
-    def _confirm(self, tx: Connection, instance: SopInstanceUID, digest: Digest) -> str:
-        record = reservations.find_instance(tx, instance)
-        if record is None or record.is_confirmed or not self._expired(record):
-            return "unchanged"
+    def _confirm(self, tx: Connection, record: InstanceRecord, digest: Digest) -> str:
         at = self._clock()
+        # The series before the instance, as everybody locks them.
+        series = reservations.lock_series(tx, record.ref.series_instance_uid)
+        record_now = reservations.find_instance(tx, record.ref.sop_instance_uid)
+        if series is None or record_now is None or record_now.is_confirmed or not self._expired(record_now):
+            return "unchanged"
         principal = (
-            None if record.uploader is None else standing.principal_of_upload(tx, record.uploader, record.capability)
+            None
+            if record_now.uploader is None
+            else standing.principal_of_upload(tx, record_now.uploader, record_now.capability)
         )
-        if principal is None or record.target is None:
-            series = reservations.lock_series(tx, record.ref.series_instance_uid)
-            reservations.confirm_instance(tx, record, digest, at)
-            if series is not None and series.record.state is SeriesState.RESERVED:
-                reservations.mark_orphan(tx, series.pk, at)
+        arrived = Arrived(record_now.ref, digest)
+        if principal is None or record_now.target is None:
+            _keep_from_everybody(tx, series, record_now, arrived, at)
             return "orphaned"
-        granted = confirm(
+        confirmed = confirm(
             tx,
             principal=principal,
-            target=record.target,
-            arrived=[Arrived(record.ref, digest)],
-            use=None,
+            target=record_now.target,
+            upload_id=record_now.upload_id,
+            arrived=[arrived],
+            use=_reconciled(principal),
             at=at,
         )
-        return "confirmed" if granted else "orphaned"
+        return "confirmed" if confirmed else "orphaned"
 
-    def _expired(self, record: reservations.InstanceRecord) -> bool:
+    def _expired(self, record: InstanceRecord) -> bool:
         return record.lease_until is not None and record.lease_until <= self._clock()

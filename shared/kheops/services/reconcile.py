@@ -7,7 +7,7 @@ from typing import Final
 
 from kheops.archive.port import Archive
 from kheops.clock import Clock
-from kheops.errors import ArchiveUnavailableError
+from kheops.errors import KheopsError
 from kheops.observability import get_logger
 from kheops.services.confirmation import Resolver
 from kheops.storage import audit, reservations
@@ -58,7 +58,9 @@ class Reconciler:
                 passed.add(record.ref.sop_instance_uid)
                 try:
                     result.instances[await self._resolver.resolve(record.ref.sop_instance_uid)] += 1
-                except ArchiveUnavailableError:
+                except KheopsError as error:
+                    # One that cannot be settled now must not keep the others from being.
+                    _LOG.warning("reconcile.left", error=type(error).__name__)
                     result.unanswered += 1
         result.series_forgotten = await self._database.run(
             partial(reservations.sweep_empty_reservations, at=self._clock())

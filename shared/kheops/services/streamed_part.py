@@ -10,9 +10,9 @@ from kheops.archive.port import Archive, StoreOutcome
 from kheops.dicomweb.part10 import Head, Part10Scanner, UnreadableDicomError
 from kheops.domain.policy import AdmittedInstance
 from kheops.domain.resources import InstanceRef
-from kheops.errors import KheopsError, UnavailableError
+from kheops.errors import KheopsError
 from kheops.observability import get_logger
-from kheops.services.admission import OnRecord, Reserved, Verdict
+from kheops.services.admission import InStore, OnRecord, Reserved, Verdict
 from kheops.services.batches import Gate
 from kheops.services.store_report import FailureReason
 
@@ -69,6 +69,14 @@ class StreamedPart:
 
     async def take(self, chunk: bytes) -> None:
         """Take the next bytes; waits while the store is slower than the client."""
+        # Off the event loop: a file of nothing but small elements costs far more to walk than its bytes say.
+        await asyncio.to_thread(self._examine, chunk)
+        if self._unreadable:
+            await self._put(_BrokenOffError())
+        else:
+            await self._put(chunk)
+
+    def _examine(self, chunk: bytes) -> None:
         self._size += len(chunk)
         self._hasher.update(chunk)
         self._crc = crc32(chunk, self._crc)
@@ -77,10 +85,6 @@ class StreamedPart:
                 self._scanner.feed(chunk)
             except UnreadableDicomError:
                 self._unreadable = True
-        if self._unreadable:
-            await self._put(_BrokenOffError())
-        else:
-            await self._put(chunk)
 
     async def finish(self) -> None:
         """Settle the part: its closing boundary was seen."""
@@ -98,8 +102,9 @@ class StreamedPart:
         except _BrokenOffError:
             await self._forget(FailureReason.CANNOT_UNDERSTAND)
         except KheopsError as error:
+            # The store may still finish what it took: the lease runs out later than its longest silence.
             _LOG.warning("store.stream_failed", error=type(error).__name__)
-            await self._forget(FailureReason.OUT_OF_RESOURCES)
+            self._gate.fail(self._head, FailureReason.OUT_OF_RESOURCES)
         else:
             await self._settle(outcome)
 
@@ -110,19 +115,21 @@ class StreamedPart:
         await self._put(_BrokenOffError())
         await asyncio.wait([self._sending])
         if not self._sending.cancelled() and self._sending.exception() is None:
-            # The store answered before it had everything; whatever it kept is settled as after a crash.
-            await self._gate.abandon([self._head.sop_instance_uid])
+            # The store answered before it had everything; whatever it kept is settled when the lease has run out.
             return
         await self._forget(FailureReason.OUT_OF_RESOURCES)
 
     async def _finish_unsent(self) -> None:
         assert self._verdict is not None
+        if self._unreadable and isinstance(self._verdict, InStore):
+            await self._gate.release(self._head, FailureReason.CANNOT_UNDERSTAND)
+            return
         if self._unreadable and isinstance(self._verdict, OnRecord):
             self._gate.fail(self._head, FailureReason.CANNOT_UNDERSTAND)
             return
         try:
             await self._gate.settle(self._head, self._digest(), self._verdict)
-        except UnavailableError:
+        except KheopsError:
             self._gate.fail(self._head, FailureReason.OUT_OF_RESOURCES)
 
     async def _settle(self, outcome: StoreOutcome) -> None:
@@ -134,20 +141,17 @@ class StreamedPart:
                 await self._gate.release(self._head, outcome.failed[uid])
             else:
                 await self._gate.release(self._head, FailureReason.OUT_OF_RESOURCES)
-        except UnavailableError:
-            await self._gate.abandon([self._head.sop_instance_uid])
+        except KheopsError:
             self._gate.fail(self._head, FailureReason.OUT_OF_RESOURCES)
 
     async def _forget(self, reason: FailureReason) -> None:
-        """Release the reservation if the store kept nothing; else leave it to be settled as after a crash."""
+        """Release the reservation of a request that we broke off, unless the store kept it all the same."""
         try:
             if await self._is_stored():
-                await self._gate.abandon([self._head.sop_instance_uid])
                 self._gate.fail(self._head, reason)
             else:
                 await self._gate.release(self._head, reason)
-        except UnavailableError:
-            await self._gate.abandon([self._head.sop_instance_uid])
+        except KheopsError:
             self._gate.fail(self._head, reason)
 
     async def _is_stored(self) -> bool:

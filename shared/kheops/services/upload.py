@@ -16,7 +16,7 @@ from zlib import crc32
 from kheops.clock import monotonic
 from kheops.dicomweb.multipart import End, MultipartReader, PartBegin, PartData, PartEnd, new_boundary
 from kheops.dicomweb.part10 import Head, Part10Scanner, UnreadableDicomError, read_head
-from kheops.errors import BadMultipartError, TooManyRequestsError, UnavailableError
+from kheops.errors import BadMultipartError, KheopsError, PayloadTooLargeError, UnavailableError
 from kheops.ids import StudyInstanceUID
 from kheops.observability import get_logger
 from kheops.services.admission import Digest, Upload
@@ -34,6 +34,10 @@ HELD_PART_BYTES: Final = 4 * 1024 * 1024
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 _BATCH_INSTANCES: Final = 100
 _IN_FLIGHT: Final = 3
+_BUDGET_WAIT_SECONDS: Final = 30
+"""How long an upload waits for memory that others hold before it is told to come again."""
+_MOST_PARTS: Final = 50_000
+"""Parts of one request; more make a report too large to hold."""
 _UPLOAD_BYTES: Final = 32 * 1024 * 1024
 """What one upload holds at most."""
 
@@ -141,6 +145,8 @@ class UploadReader:
     async def _begin(self, media_type: str) -> None:
         self._parts += 1
         self._part = None
+        if self._parts > _MOST_PARTS:
+            raise PayloadTooLargeError(f"A request may have {_MOST_PARTS} parts at most.")
         if media_type.partition(";")[0].strip().lower() != "application/dicom":
             self._report.other.append(OtherFailure(self._parts, FailureReason.PROCESSING_FAILURE))
             return
@@ -184,7 +190,7 @@ class UploadReader:
         self._streamed = StreamedPart(self._workshop.archive, self._gate, head)
         try:
             await self._streamed.begin(first)
-        except (UnavailableError, TooManyRequestsError):
+        except KheopsError:
             self._streamed = None
             self._gate.fail(head, FailureReason.OUT_OF_RESOURCES)
 
@@ -253,7 +259,10 @@ class UploadReader:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
         if not self._budget.try_take(HELD_PART_BYTES):
             await self._flush()
-            await self._budget.take(HELD_PART_BYTES)
+            try:
+                await asyncio.wait_for(self._budget.take(HELD_PART_BYTES), _BUDGET_WAIT_SECONDS)
+            except TimeoutError:
+                raise UnavailableError("Too many uploads are under way.") from None
         self._held += HELD_PART_BYTES
         self._slot = HELD_PART_BYTES
 
@@ -280,8 +289,8 @@ class UploadReader:
                 await self._workshop.database.run(
                     partial(reservations.renew_leases, upload_id=self._upload.upload_id, until=until)
                 )
-            except UnavailableError:
-                _LOG.warning("store.lease_not_renewed", upload=self._upload.upload_id, at=monotonic())
+            except Exception:  # noqa: BLE001 - the next third of the lease tries again
+                _LOG.exception("store.lease_not_renewed", upload=self._upload.upload_id, at=monotonic())
 
 
 def _examine(body: bytes) -> tuple[Head, Digest]:

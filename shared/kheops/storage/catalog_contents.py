@@ -13,7 +13,7 @@ from kheops.ids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
 from kheops.storage.role_rows import ROLE_COLUMNS, role_of
 from kheops.storage.visibility import HOLDS, scope_parameters
 
-__all__ = ["SeriesContents", "contents_of_series", "mark_dirty", "series_of_study"]
+__all__ = ["SeriesContents", "contents_of_series", "mark_dirty", "reach_of_series", "series_of_study"]
 
 _SERIES_OF_STUDY: Final = text(f"""
     SELECT {ROLE_COLUMNS}, s.series_instance_uid
@@ -55,6 +55,12 @@ def series_of_study(tx: Connection, scope: ReadScope, study: StudyInstanceUID) -
         SeriesFacts(SeriesRef(study, SeriesInstanceUID(uid)), tuple(map(role_of, holdings)))
         for uid, holdings in groupby(rows, key=lambda row: row.series_instance_uid)
     ]
+
+
+def reach_of_series(tx: Connection, scope: ReadScope, ref: SeriesRef) -> SeriesFacts | None:
+    """Return a series as ``scope`` reaches it; ``None`` if it is hidden or absent."""
+    found = [facts for facts in series_of_study(tx, scope, ref.study_instance_uid) if facts.ref == ref]
+    return found[0] if found else None
 
 
 def contents_of_series(tx: Connection, ref: ReadableSeries) -> SeriesContents:

@@ -6,6 +6,8 @@ thread for each connection, so that a unit of work never waits for a connection 
 
 import asyncio
 import functools
+import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -133,8 +135,10 @@ class Database:
             except DBAPIError as error:
                 state = sqlstate(error)
                 if state in _RETRIED and attempt < _TRIES:
+                    # Two that met once meet again if both try at once.
+                    time.sleep(random.uniform(0, 0.05) * attempt)  # noqa: S311 - a wait
                     continue
-                if state in _UNAVAILABLE or is_connection_lost(error):
+                if state in _RETRIED or state in _UNAVAILABLE or is_connection_lost(error):
                     _LOG.warning("database.unavailable", sqlstate=state, error=type(error.orig).__name__)
                     raise DatabaseUnavailableError from None
                 raise

@@ -42,6 +42,7 @@ __all__ = [
     "expired_instances",
     "find_instance",
     "is_held_by",
+    "lock_album",
     "lock_series",
     "lock_study",
     "mark_confirmed",
@@ -127,6 +128,11 @@ def lock_series(tx: Connection, series: SeriesInstanceUID) -> SeriesRecord | Non
             reserved_for=None if row.reserved_for is None else AlbumPk(row.reserved_for),
         ),
     )
+
+
+def lock_album(tx: Connection, album: AlbumPk) -> None:
+    """Make whoever changes the album wait until this transaction ends."""
+    tx.execute(text("SELECT 1 FROM albums WHERE pk = :album FOR NO KEY UPDATE"), {"album": album})
 
 
 def study_on_record(tx: Connection, study: StudyInstanceUID) -> bool:

@@ -17,6 +17,8 @@ _LOG = get_logger(__name__)
 
 _UNWATCHED: Final = 1024 * 1024
 """Bytes of a body of known length for which no watcher runs: a tenth of a frame's CPU, to save no more than this."""
+_SEND_SECONDS: Final = 60
+"""How long one piece may wait for a client that does not read."""
 _LENGTH_KEPT_BELOW: Final = 30 * 1024 * 1024
 """Cloud Run refuses answers of more than 32 MiB that carry Content-Length; chunked ones are exempt."""
 
@@ -75,7 +77,10 @@ class StreamResponse:
         last = b""
         try:
             await send(start)
-            last = await self._pump(send, gone)
+            last = await self._pump(_patient(send) if watched else send, gone)
+        except TimeoutError:
+            _LOG.warning("stream.stalled")
+            raise CutError from None
         except KheopsError as error:
             if not _left(gone):
                 _LOG.warning("stream.cut", error=type(error).__name__)
@@ -133,6 +138,16 @@ class PixelResponse(StreamResponse):
         super().__init__(
             status=stream.status, headers=all_headers, chunks=stream.chunks(), abort=stream.abort, length=length
         )
+
+
+def _patient(send: Send) -> Send:
+    """Return ``send`` with an end to its patience: a client that reads nothing keeps others from the store."""
+
+    async def patient(message: Message) -> None:
+        async with asyncio.timeout(_SEND_SECONDS):
+            await send(message)
+
+    return patient
 
 
 async def _watch(receive: Receive, abort: Callable[[], None]) -> None:

@@ -1,7 +1,9 @@
 """STOW-RS (PS3.18 section 10.5)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from typing import Final
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +25,9 @@ from kheops.services.store_report import Failed, OtherFailure, Stored, StoreRepo
 from kheops.web.call import AsgiResponse, Call
 
 __all__ = ["store"]
+
+_SILENCE_SECONDS: Final = 60
+"""A client that sends nothing for so long counts as gone: it holds memory that others wait for."""
 
 
 async def store(call: Call, study: StudyInstanceUID | None) -> AsgiResponse:
@@ -78,12 +83,17 @@ def _boundary(request: Request) -> bytes | None:
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in request.stream():
-            if chunk:
-                yield chunk
-    except ClientDisconnect:
-        raise ClientGoneError from None
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(_SILENCE_SECONDS):
+                chunk = await anext(stream, None)
+        except (ClientDisconnect, TimeoutError):
+            raise ClientGoneError from None
+        if chunk is None:
+            return
+        if chunk:
+            yield chunk
 
 
 def _answer(report: StoreReport, api_root: str, study: StudyInstanceUID | None) -> Response:
