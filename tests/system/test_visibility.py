@@ -133,7 +133,12 @@ class VisibilityMachine(RuleBasedStateMachine):
             return
         study = self.places[series][0]
         origin = self.origin[series]
-        allowed = origin == person or person in self.model.members.get(origin, {})
+        if self.model.is_orphan(series):
+            allowed = origin == person
+        else:
+            is_origin = origin == person or person in self.model.members.get(origin, {})
+            # The inbox gets the whole series by it, which takes the right to have it sent there.
+            allowed = is_origin and series in self.model.reads(person)
         stored = self._store(person, study, series, new_uid(), None)
         assert stored == allowed
         if stored:

@@ -9,7 +9,7 @@ from kheops.archive.port import ArchiveAbsentError
 from kheops.domain.principals import CapabilityPermissions, Person, UserCapability
 from kheops.errors import ArchiveProtocolError
 from kheops.ids import AlbumId, CapabilityId
-from kheops.services.store_report import FailureReason
+from kheops.services.store_report import FailureReason, StoreReport
 from tests.dicom_files import a_file, multipart, new_uid, ref_of
 from tests.service.store.conftest import StoreWorld, reasons, stored, whole
 
@@ -157,11 +157,11 @@ def test_parallel_uploads_of_one_study_do_not_wait_for_each_other_for_ever(world
     series = [new_uid() for _ in range(6)]
     files = [a_file(study=study, series=each, instance=new_uid()) for each in series * 6]
 
-    async def both() -> list[object]:
+    async def both() -> tuple[StoreReport, StoreReport]:
         return await asyncio.gather(
             asyncio.to_thread(world.store, alice, *files[:18]),
             asyncio.to_thread(world.store, alice, *reversed(files[18:])),
         )
 
     reports = asyncio.run(both())
-    assert sum(len(stored(report)) for report in reports) == 36  # type: ignore[arg-type]
+    assert sum(len(stored(report)) for report in reports) == 36
