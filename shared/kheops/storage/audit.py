@@ -61,6 +61,8 @@ def count_more(tx: Connection, counts: dict[int, int], at: datetime) -> None:
 
 _SEALER_LOCK: Final = 0x617564697473
 """Advisory lock of the one sealer: "audits" in ASCII."""
+_LATE_ROWS: Final = 100_000
+"""How far behind the last sealed row a row is still looked for that got its number early and was committed late."""
 _GENESIS: Final = b"kheops audit"
 _SEALED_COLUMNS: Final = (
     "a.pk, a.at, a.iss, a.sub, a.acting_party, a.token_id, a.kind, a.outcome, a.reason, "
@@ -81,9 +83,10 @@ def seal(tx: Connection, at: datetime, *, limit: int = 10_000) -> int:
     rows = tx.execute(
         text(
             f"SELECT {_SEALED_COLUMNS} FROM audit a LEFT JOIN audit_chain c ON c.audit_pk = a.pk "  # noqa: S608
-            "WHERE c.number IS NULL ORDER BY a.pk LIMIT :limit"
+            "WHERE c.number IS NULL AND a.pk > (SELECT coalesce(max(audit_pk), 0) - :late FROM audit_chain) "
+            "ORDER BY a.pk LIMIT :limit"
         ),
-        {"limit": limit},
+        {"limit": limit, "late": _LATE_ROWS},
     ).all()
     for row in rows:
         number += 1
