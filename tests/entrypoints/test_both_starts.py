@@ -112,7 +112,8 @@ def test_both_starts_answer_alike(both: tuple[Served, Served], issuer: FakeIssue
         assert granian.status_code < 500
         statuses[granian.status_code] += 1
     # The comparison is of answers of many kinds, not of one refusal again and again.
-    assert len(statuses) >= 4, statuses
+    # The pages have none below /api but their own 404.
+    assert len(statuses) >= 3, statuses
 
 
 @pytest.mark.parametrize(("method", "path", "plain"), FRAMEWORK_KEEPS)

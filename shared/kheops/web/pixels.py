@@ -17,6 +17,9 @@ _LOG = get_logger(__name__)
 
 _UNWATCHED: Final = 1024 * 1024
 """Bytes of a body of known length for which no watcher runs: a tenth of a frame's CPU, to save no more than this."""
+_LOOK_BYTES: Final = 1024 * 1024
+_LOOK_SECONDS: Final = 0.001
+"""After so many bytes of a long body the watcher gets so much time: less than a gigabyte passes in a second."""
 _SEND_SECONDS: Final = 60
 """How long one piece may wait for a client that does not read."""
 _LENGTH_KEPT_BELOW: Final = 30 * 1024 * 1024
@@ -101,7 +104,13 @@ class StreamResponse:
         """Send all chunks but the one that completes the length; return that one once the end is known to be good."""
         missing = self._length
         held = b""
+        unlooked = 0
         async for chunk in self._chunks:
+            unlooked += len(chunk)
+            if gone is not None and unlooked >= _LOOK_BYTES:
+                # A client that has left takes everything at once; until we are told, it is pulled for nobody.
+                unlooked = 0
+                await asyncio.sleep(_LOOK_SECONDS)
             if _left(gone):
                 break
             if held:
