@@ -47,14 +47,14 @@ RULES: dict[AlbumAction, tuple[str, str, str]] = {
     AlbumAction.ADD_SERIES: ("add_series", "w", "w"),
     AlbumAction.SEND_SERIES: ("send_series", "ra", "ra"),
     AlbumAction.DELETE_SERIES: ("delete_series", "rw", "rw"),
-    AlbumAction.ADD_USER: ("add_user", "w", NOBODY),
+    AlbumAction.ADD_USER: ("add_user", NOBODY, NOBODY),
     AlbumAction.LEAVE: (EVERY_MEMBER, "w", NOBODY),
     AlbumAction.EDIT_OWN_MEMBERSHIP: (EVERY_MEMBER, "w", NOBODY),
-    AlbumAction.EDIT_ALBUM: (ADMINISTRATORS, "w", NOBODY),
-    AlbumAction.REMOVE_USER: (ADMINISTRATORS, "w", NOBODY),
-    AlbumAction.MANAGE_ADMINS: (ADMINISTRATORS, "w", NOBODY),
+    AlbumAction.EDIT_ALBUM: (ADMINISTRATORS, NOBODY, NOBODY),
+    AlbumAction.REMOVE_USER: (ADMINISTRATORS, NOBODY, NOBODY),
+    AlbumAction.MANAGE_ADMINS: (ADMINISTRATORS, NOBODY, NOBODY),
     AlbumAction.MANAGE_CAPABILITIES: (ADMINISTRATORS, NOBODY, NOBODY),
-    AlbumAction.DELETE_ALBUM: (ADMINISTRATORS, "w", NOBODY),
+    AlbumAction.DELETE_ALBUM: (ADMINISTRATORS, NOBODY, NOBODY),
 }
 
 

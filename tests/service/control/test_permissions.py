@@ -107,19 +107,19 @@ ACTIONS: dict[str, Action] = {
 EXPECTED = """
 see                     ok  ok  ok  404 ok  ok  403 ok  ok  ok  ok  404 404
 list users              ok  ok  ok  404 ok  ok  403 ok  403 403 403 404 404
-edit album              ok  403 403 404 ok  403 ok  403 403 403 403 404 404
+edit album              ok  403 403 404 403 403 403 403 403 403 403 404 404
 edit own notifications  ok  ok  ok  404 ok  403 ok  ok  403 403 403 404 404
 favourite               ok  ok  ok  404 ok  403 ok  ok  403 403 403 404 404
-add user                ok  ok  403 404 ok  403 ok  403 403 403 403 404 404
-promote                 ok  403 403 404 ok  403 ok  403 403 403 403 404 404
-demote                  ok  403 403 404 ok  403 ok  403 403 403 403 404 404
-remove other            ok  403 403 404 ok  403 ok  403 403 403 403 404 404
+add user                ok  ok  403 404 403 403 403 403 403 403 403 404 404
+promote                 ok  403 403 404 403 403 403 403 403 403 403 404 404
+demote                  ok  403 403 404 403 403 403 403 403 403 403 404 404
+remove other            ok  403 403 404 403 403 403 403 403 403 403 404 404
 create capability       ok  403 403 404 403 403 403 403 403 403 403 403 403
 list capabilities       ok  403 403 404 403 403 403 403 403 403 403 403 403
 put own series          ok  ok  403 404 ok  403 403 403 404 403 403 404 404
 send from album         ok  ok  403 404 ok  403 403 403 ok  403 403 404 404
 remove series           ok  ok  403 404 ok  403 403 403 ok  403 403 404 404
-delete album            ok  403 403 404 ok  403 ok  403 403 403 403 404 404
+delete album            ok  403 403 404 403 403 403 403 403 403 403 404 404
 """
 
 _SHORT = {"ok": "ok", "ForbiddenError": "403", "AlbumNotFoundError": "404", "NotFoundError": "404"}
