@@ -183,7 +183,9 @@ class Resolver:
             return "unchanged"
         at = self._clock()
         principal = (
-            None if record.uploader is None else standing.principal_of_upload(tx, record.uploader, record.capability)
+            None
+            if record.uploader is None
+            else standing.principal_of_upload(tx, record.uploader, capability=record.capability, viewer=record.viewer)
         )
         if principal is None or record.target is None:
             series = reservations.lock_series(tx, record.ref.series_instance_uid)
