@@ -3,6 +3,7 @@
 .DELETE_ON_ERROR:
 
 STORE ?= emulator
+IDP ?= canaille
 PYTHON_FILES := shared functions local tests
 BIN := .venv/bin
 
@@ -12,18 +13,25 @@ else ifneq ($(STORE),emulator)
 $(error STORE is emulator or orthanc, not $(STORE))
 endif
 
+ifeq ($(IDP),keycloak)
+IDP_SET_UP := keycloak
+else ifneq ($(IDP),canaille)
+$(error IDP is canaille or keycloak, not $(IDP))
+endif
+
 .PHONY: help
 help:  ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo '  STORE=orthanc make demo | smoke: with Orthanc in place of the Healthcare API emulator'
+	@echo '  IDP=keycloak make demo | smoke: with Keycloak as the login provider in place of canaille'
 
 .PHONY: demo
 demo: set-up  ## Run the whole system here until Ctrl-C, and print its address and logins
-	@$(BIN)/python -m local.demo --store $(STORE)
+	@$(BIN)/python -m local.demo --store $(STORE) --idp $(IDP)
 
 .PHONY: smoke
 smoke: set-up  ## Do the main job end to end on fresh data, step by step
-	@$(BIN)/python -m local.smoke --store $(STORE)
+	@$(BIN)/python -m local.smoke --store $(STORE) --idp $(IDP)
 
 .PHONY: test
 test: set-up-everything  ## Run all tests but the long ones, on servers of their own
@@ -58,11 +66,12 @@ bench-quick: set-up-bench  ## CPU per request against nginx auth_request, in one
 
 .PHONY: set-up
 set-up:  ## Make .venv and install PostgreSQL where absent
-	@local/setup.sh $(STORE_SET_UP)
+	@local/setup.sh $(STORE_SET_UP) $(IDP_SET_UP)
 
 .PHONY: set-up-everything
 set-up-everything:
 	@local/setup.sh orthanc
+	@local/setup.sh keycloak || echo 'set-up: the tests that need Keycloak will be skipped' >&2
 
 .PHONY: set-up-bench
 set-up-bench:

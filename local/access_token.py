@@ -9,8 +9,8 @@ import sys
 
 import httpx
 
-from local.canaille import Client
 from local.oidc_login import LoginError, log_in
+from local.provider import Client
 from local.stack import SCRIPT_REDIRECT, demo_people
 
 __all__ = ["main"]

@@ -13,35 +13,11 @@ from jwt.algorithms import RSAAlgorithm
 
 from local.kept_secrets import write_private
 from local.processes import Processes, answers_http, run_to_end
+from local.provider import Client, Person
 
-__all__ = ["ADMINISTRATORS", "Canaille", "Client", "Person", "start_canaille"]
+__all__ = ["Canaille", "start_canaille"]
 
-ADMINISTRATORS: Final = "administrators"
-"""The group whose members administer the installation."""
 _HOUR_SECONDS: Final = 60 * 60
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who can log in."""
-
-    user_name: str
-    given_name: str
-    family_name: str
-    password: str
-    email: str
-    groups: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """A client of the provider; public where it has no secret."""
-
-    client_id: str
-    name: str
-    redirect_uris: tuple[str, ...]
-    client_secret: str | None = None
-    post_logout_redirect_uris: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Final
 
 from local.ports import PortTakenError
 from local.processes import ProcessError, unwinding_on_signals
+from local.provider import ADMINISTRATORS
 from local.stack import Stack, StackRunningError
 
 __all__ = ["main"]
@@ -18,9 +19,10 @@ def main() -> int:
     """Run the demo and return the exit status: 0 after Ctrl-C, 1 when something failed."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--store", choices=("emulator", "orthanc"), default="emulator", help="the DICOM store")
+    parser.add_argument("--idp", choices=("canaille", "keycloak"), default="canaille", help="the login provider")
     arguments = parser.parse_args()
     try:
-        with unwinding_on_signals(), Stack("demo", store=arguments.store, say=_say) as stack:
+        with unwinding_on_signals(), Stack("demo", store=arguments.store, idp=arguments.idp, say=_say) as stack:
             print(_welcome(stack), flush=True)
             return _watch(stack)
     except KeyboardInterrupt:
@@ -46,7 +48,7 @@ def _welcome(stack: Stack) -> str:
     api = f"{stack.public_url}/api"
     logins = "\n".join(
         f"    {person.user_name:<6} password {person.password:<12} {person.email}"
-        f"{'  (administrator)' if person.groups else ''}"
+        f"{'  (administrator)' if ADMINISTRATORS in person.groups else ''}"
         for person in stack.people
     )
     return f"""

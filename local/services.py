@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from local.canaille import ADMINISTRATORS, Canaille, Client
 from local.dicom_store import DicomStore
 from local.kept_secrets import write_private
 from local.postgres import Postgres
 from local.processes import ChildProcess, Processes, answers_http, run_to_end
+from local.provider import ADMINISTRATORS, Client, Provider
 
 __all__ = ["Services", "start_services"]
 
@@ -36,7 +36,7 @@ def start_services(
     port: int,
     postgres: Postgres,
     store: DicomStore,
-    provider: Canaille,
+    provider: Provider,
     web_client: Client,
     token_pepper: str,
     session_key: str,

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Sets up what `make` needs on Debian 12 with Python 3.11, and again only what has changed since.
 #
-#   local/setup.sh [orthanc] [bench]
+#   local/setup.sh [orthanc] [keycloak] [bench]
 #
 # Always: the virtual environment .venv, by the hashes of requirements-dev.lock, and PostgreSQL 13 or later.
 # orthanc: Orthanc with its DICOMweb plug-in, and DCMTK.   bench: nginx and wrk.
+# keycloak: Keycloak's distribution from Maven Central, into .local/cache; Java 17 or later and Maven.
 # Debian packages are installed by apt-get, which only root can; without root they must be there already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,6 +13,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # Debian keeps Orthanc and nginx in /usr/sbin, which is not on the PATH of everybody.
 PATH=$PATH:/usr/sbin
 UV_VERSION=0.13.9
+KEYCLOAK_VERSION=26.7.3
+KEYCLOAK_SHA256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
 STAMP=.venv/.installed-from
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
@@ -71,6 +74,39 @@ has_orthanc() {
         ls /usr/share/orthanc/plugins/*[Gg]dcm*.so >/dev/null 2>&1
 }
 
+has_keycloak() { [ -d ".local/cache/keycloak-$KEYCLOAK_VERSION" ]; }
+
+has_java() {
+    local version
+    version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
+    [ "${version:-0}" -ge 17 ]
+}
+
+keycloak() {
+    has_java || debian_packages Java default-jre-headless
+    has_java || fail "Keycloak needs Java 17 or later on the PATH, and this Debian has none."
+    if has_keycloak; then return; fi
+    has_commands mvn || debian_packages Maven maven
+    mkdir -p .local/cache
+    local name=keycloak-quarkus-dist-$KEYCLOAK_VERSION.zip folder
+    folder=$(mktemp -d .local/cache/unfinished.XXXXXX)
+    # shellcheck disable=SC2064  # the folder's name as it is now
+    trap "rm -rf '$folder'" EXIT
+    say "fetching Keycloak $KEYCLOAK_VERSION (170 MB)"
+    mvn --batch-mode --quiet org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+        "-Dartifact=org.keycloak:keycloak-quarkus-dist:$KEYCLOAK_VERSION:zip" "-DoutputDirectory=$PWD/$folder" >&2 ||
+        fail "Keycloak $KEYCLOAK_VERSION cannot be had from Maven Central; what depends on it will not run."
+    printf '%s  %s\n' "$KEYCLOAK_SHA256" "$folder/$name" | sha256sum --check --status ||
+        fail "Keycloak's archive is not the one that this script knows by its SHA-256."
+    .venv/bin/python -m zipfile -e "$folder/$name" "$folder"
+    say "building Keycloak for its own database (a minute)"
+    sh "$folder/keycloak-$KEYCLOAK_VERSION/bin/kc.sh" build --db=dev-file >"$folder/log" 2>&1 ||
+        { cat "$folder/log" >&2; fail "Keycloak cannot be built; its own words are above."; }
+    # Whole or not at all; another run may have been faster.
+    mv -T "$folder/keycloak-$KEYCLOAK_VERSION" ".local/cache/keycloak-$KEYCLOAK_VERSION" 2>/dev/null ||
+        has_keycloak || fail "Keycloak cannot be put into .local/cache."
+}
+
 has_bench() { has_commands nginx wrk; }
 
 has_commands() {
@@ -82,8 +118,8 @@ has_commands() {
 
 for argument in "$@"; do
     case $argument in
-    orthanc | bench) ;;
-    *) fail "unknown argument '$argument'; there are: orthanc, bench" ;;
+    orthanc | keycloak | bench) ;;
+    *) fail "unknown argument '$argument'; there are: orthanc, keycloak, bench" ;;
     esac
 done
 
@@ -96,6 +132,7 @@ for argument in "$@"; do
         has_orthanc || debian_packages Orthanc orthanc orthanc-dicomweb orthanc-gdcm dcmtk
         has_orthanc || fail "Orthanc is not where Debian's packages put it: see has_orthanc in this script."
         ;;
+    keycloak) keycloak ;;
     bench) has_bench || debian_packages 'nginx and wrk' nginx wrk ;;
     esac
 done

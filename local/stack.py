@@ -10,25 +10,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from local.canaille import ADMINISTRATORS, Canaille, Client, Person, start_canaille
+from local.canaille import start_canaille
 from local.dicom_store import DicomStore
 from local.emulator import start_emulator
 from local.kept_secrets import kept_secrets
+from local.keycloak import KeycloakSecrets, start_keycloak
 from local.oidc_login import log_in
 from local.orthanc import start_orthanc
 from local.ports import kept_ports
 from local.postgres import Postgres, start_postgres
 from local.processes import ProcessError, Processes
+from local.provider import ADMINISTRATORS, Client, Person, Provider
 from local.services import Services, start_services
 
-__all__ = ["SCRIPT_REDIRECT", "STACKS", "Stack", "StackRunningError", "StoreKind", "demo_people"]
+__all__ = ["SCRIPT_REDIRECT", "STACKS", "ProviderKind", "Stack", "StackRunningError", "StoreKind", "demo_people"]
 
 StoreKind = Literal["emulator", "orthanc"]
+ProviderKind = Literal["canaille", "keycloak"]
 
 STACKS: Final = Path(__file__).resolve().parent.parent / ".local"
 """Where the stacks' folders lie."""
 
 _EMAIL_DOMAIN: Final = "example.org"
+_GROUP: Final = "radiology"
 SCRIPT_REDIRECT: Final = "http://127.0.0.1:1/signed-in"
 """Nothing listens there: a script reads the code from the redirect and does not follow it."""
 
@@ -40,7 +44,7 @@ class StackRunningError(Exception):
 @dataclass(frozen=True, slots=True)
 class _Parts:
     postgres: Postgres
-    provider: Canaille
+    provider: Provider
     store: DicomStore
     services: Services
     web_client: Client
@@ -53,9 +57,12 @@ class Stack:
     Parameters
     ----------
     name
-        Its folder below ``root``; two stacks with different names can run at the same time.
+        Its folder below ``root``; two stacks with different names can run at the same time. With Keycloak it has
+        ``-keycloak`` appended: another issuer's people are other people, and need a catalog of their own.
     store
         Which DICOM store stands behind it. Each keeps its data in a folder of its own.
+    idp
+        Which provider people log in at.
     root
         Where stacks lie.
     settings
@@ -71,13 +78,15 @@ class Stack:
         name: str,
         *,
         store: StoreKind = "emulator",
+        idp: ProviderKind = "canaille",
         root: Path = STACKS,
         settings: Mapping[str, str] | None = None,
         fresh: bool = False,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._folder = root / name
+        self._folder = root / (name if idp == "canaille" else f"{name}-{idp}")
         self._store_kind: StoreKind = store
+        self._provider_kind: ProviderKind = idp
         self._settings = settings or {}
         self._fresh = fresh
         self._say = say
@@ -105,10 +114,10 @@ class Stack:
 
     def _start(self) -> _Parts:
         database = f"postgres-{self._store_kind}"
-        ports = kept_ports(self._folder, ["services", "canaille", database, self._store_kind])
+        ports = kept_ports(self._folder, ["services", self._provider_kind, database, self._store_kind])
         secrets = kept_secrets(
             self._folder,
-            ["postgres", "orthanc", "web-client", "token-pepper", "session-key"],
+            ["postgres", "orthanc", "web-client", "token-pepper", "session-key", "keycloak", "service-client"],
         )
         public_url = f"http://127.0.0.1:{ports['services']}"
         web_client = Client(
@@ -124,13 +133,12 @@ class Stack:
         postgres = start_postgres(
             self._processes, self._folder / database, port=ports[database], password=secrets["postgres"]
         )
-        self._say("Starting the login provider (canaille).")
-        provider = start_canaille(
-            self._processes,
-            self._folder / "canaille",
-            port=ports["canaille"],
-            people=demo_people(),
-            clients=(web_client, script_client),
+        provider = self._start_provider(
+            ports[self._provider_kind],
+            public_url,
+            web_client,
+            script_client,
+            KeycloakSecrets(secrets["keycloak"], secrets["service-client"]),
         )
         store = self._start_store(ports[self._store_kind], secrets["orthanc"])
         self._say("Bringing the database up to date and starting the services.")
@@ -147,6 +155,29 @@ class Stack:
             extra=self._settings,
         )
         return _Parts(postgres, provider, store, services, web_client, script_client)
+
+    def _start_provider(
+        self, port: int, public_url: str, web_client: Client, script_client: Client, keycloak: KeycloakSecrets
+    ) -> Provider:
+        if self._provider_kind == "keycloak":
+            self._say("Starting the login provider (Keycloak); the first time it takes half a minute and more.")
+            return start_keycloak(
+                self._processes,
+                self._folder / "keycloak",
+                port=port,
+                public_url=public_url,
+                web_client=web_client,
+                script_client=script_client,
+                secrets=keycloak,
+            )
+        self._say("Starting the login provider (canaille).")
+        return start_canaille(
+            self._processes,
+            self._folder / "canaille",
+            port=port,
+            people=demo_people(),
+            clients=(web_client, script_client),
+        )
 
     def _start_store(self, port: int, password: str) -> DicomStore:
         if self._store_kind == "orthanc":
@@ -168,8 +199,13 @@ class Stack:
 
     @property
     def issuer(self) -> str:
-        """The login provider."""
+        """The login provider's ``iss``."""
         return self._running.provider.issuer
+
+    @property
+    def provider(self) -> Provider:
+        """The login provider."""
+        return self._running.provider
 
     @property
     def people(self) -> tuple[Person, ...]:
@@ -209,10 +245,14 @@ class Stack:
 
 def demo_people() -> tuple[Person, ...]:
     """Return the people of every stack. Their passwords are no secrets: everything listens on loopback only."""
-    names = (("alice", "Alice", "Adams"), ("bob", "Bob", "Brown"), ("carol", "Carol", "Clark"))
+    names = (
+        ("alice", "Alice", "Adams", (_GROUP,)),
+        ("bob", "Bob", "Brown", (_GROUP,)),
+        ("carol", "Carol", "Clark", ()),
+    )
     everybody = [
-        Person(user, given, family, password=f"{user}-demo", email=f"{user}@{_EMAIL_DOMAIN}")
-        for user, given, family in names
+        Person(user, given, family, password=f"{user}-demo", email=f"{user}@{_EMAIL_DOMAIN}", groups=groups)
+        for user, given, family, groups in names
     ]
     administrator = Person(
         "dora", "Dora", "Dean", password="dora-demo", email=f"dora@{_EMAIL_DOMAIN}", groups=(ADMINISTRATORS,)

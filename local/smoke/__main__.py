@@ -22,7 +22,7 @@ from local.smoke.sharing import (
     bytes_are_the_same,
     link_reads_until_revoked,
 )
-from local.stack import Stack, StackRunningError, StoreKind
+from local.stack import ProviderKind, Stack, StackRunningError, StoreKind
 
 __all__ = ["main"]
 
@@ -45,9 +45,10 @@ def main() -> int:
     """Run the steps and return the exit status."""
     parser = argparse.ArgumentParser(prog="make smoke", description=__doc__)
     parser.add_argument("--store", choices=("emulator", "orthanc"), default="emulator", help="the DICOM store")
+    parser.add_argument("--idp", choices=("canaille", "keycloak"), default="canaille", help="the login provider")
     arguments = parser.parse_args()
     try:
-        return _run(arguments.store)
+        return _run(arguments.store, arguments.idp)
     except KeyboardInterrupt:
         return 130
     except (PortTakenError, ProcessError, StackRunningError) as error:
@@ -55,17 +56,17 @@ def main() -> int:
         return 1
 
 
-def _run(store: StoreKind) -> int:
+def _run(store: StoreKind, idp: ProviderKind) -> int:
     name = f"smoke-{store}"
     begun = time.monotonic()
-    stack = Stack(name, store=store, fresh=True, say=lambda text: print(f"smoke: {text}", flush=True))
+    stack = Stack(name, store=store, idp=idp, fresh=True, say=lambda text: print(f"smoke: {text}", flush=True))
     with unwinding_on_signals(), stack:
         print(f"smoke: Everything runs after {time.monotonic() - begun:.1f} s.", flush=True)
         held = _steps(Scene(stack))
         if not held:
             print(f"smoke: Logs are in {stack.processes.logs}.", flush=True)
     words = "Every step held" if held else "NOT every step held"
-    print(f"smoke: {words} ({store}, {time.monotonic() - begun:.1f} s in all).", flush=True)
+    print(f"smoke: {words} ({store}, {idp}, {time.monotonic() - begun:.1f} s in all).", flush=True)
     return 0 if held else 1
 
 

@@ -115,8 +115,8 @@ class Settings(BaseSettings):
     )
     administrators: Annotated[tuple[RoleRule, ...], NoDecode] = Field(
         default=(),
-        description="JSON list of {issuer, claim, value}: who is an administrator of the installation. Recognised in "
-        "tokens; no route asks for it yet.",
+        description="JSON list of {issuer, claim, value}: who is an administrator of the installation, by the claims of "
+        "their access token.",
     )
     token_pepper: SecretStr = Field(description="Key under which our own tokens are hashed; 32 characters at least.")
     session_key: SecretStr = Field(description="Key that signs browser cookies; 32 characters at least.")

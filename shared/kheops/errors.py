@@ -8,7 +8,8 @@
     ├── BadRequestError               a request that cannot be understood
     │   ├── BadQueryParameterError
     │   ├── BadFormParameterError
-    │   └── BadMultipartError
+    │   ├── BadMultipartError
+    │   └── OAuthError                refused by the token endpoint, in OAuth's own words
     ├── UnauthenticatedError          no credential, or one that is not good
     │   ├── MissingCredentialsError
     │   ├── InvalidTokenError
@@ -61,6 +62,7 @@ __all__ = [
     "MissingCredentialsError",
     "NotAcceptableError",
     "NotFoundError",
+    "OAuthError",
     "PayloadTooLargeError",
     "RouteNotFoundError",
     "TooManyRequestsError",
@@ -134,6 +136,16 @@ class BadMultipartError(BadRequestError):
 
     code = "bad-multipart"
     message = "Bad multipart body"
+
+
+class OAuthError(BadRequestError):
+    """The token endpoint refuses; ``error`` is the word of RFC 6749 section 5.2 or RFC 8693 section 2.2.2 for it."""
+
+    code = "oauth"
+
+    def __init__(self, error: str, detail: str) -> None:
+        super().__init__(detail)
+        self.error = error
 
 
 class UnauthenticatedError(KheopsError):

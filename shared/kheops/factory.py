@@ -24,12 +24,19 @@ if TYPE_CHECKING:  # what only some services use is imported when they first use
     from kheops.services.albums import Albums
     from kheops.services.authentication import Authenticator
     from kheops.services.capabilities import Capabilities
+    from kheops.services.comments import Comments
+    from kheops.services.directory import Directory
+    from kheops.services.favorites import Favorites
+    from kheops.services.history import History
+    from kheops.services.introspection import Introspection
+    from kheops.services.metrics import Counting
     from kheops.services.people import Registry
     from kheops.services.reconcile import Reconciler
     from kheops.services.retrieve import Retrieval
     from kheops.services.search import Search
     from kheops.services.sharing import Sharing
     from kheops.services.store import Storing
+    from kheops.services.viewer_tokens import ViewerTokens
 
 __all__ = ["Process", "close_process", "enter_lifespan", "leave_lifespan", "open_process"]
 
@@ -130,7 +137,7 @@ class Process:
         from kheops.services.people import Registry
 
         profiles = self.userinfo if self.settings.email_from_userinfo else None
-        return Registry(self.database, self.clock, profiles)
+        return Registry(self.database, self.clock, profiles, administrators=self.settings.administrators)
 
     @cached_property
     def authenticator(self) -> "Authenticator":
@@ -145,6 +152,20 @@ class Process:
             pepper=self.pepper,
             clock=self.clock,
         )
+
+    @cached_property
+    def introspection(self) -> "Introspection":
+        """Tells what tokens are good for."""
+        from kheops.services.introspection import Introspection
+
+        return Introspection(self.database, authenticator=self.authenticator, verifier=self.verifier)
+
+    @cached_property
+    def viewer_tokens(self) -> "ViewerTokens":
+        """Viewer tokens."""
+        from kheops.services.viewer_tokens import ViewerTokens
+
+        return ViewerTokens(self.database, self.clock, pepper=self.pepper)
 
     @property
     def pepper(self) -> bytes:
@@ -198,6 +219,41 @@ class Process:
         from kheops.services.sharing import Sharing
 
         return Sharing(self.database, self.clock, default_issuer=self.settings.default_issuer.issuer)
+
+    @cached_property
+    def comments(self) -> "Comments":
+        """Comments on albums and studies."""
+        from kheops.services.comments import Comments
+
+        return Comments(self.database, self.clock, default_issuer=self.settings.default_issuer.issuer)
+
+    @cached_property
+    def history(self) -> "History":
+        """What happened to albums."""
+        from kheops.services.history import History
+
+        return History(self.database, default_issuer=self.settings.default_issuer.issuer)
+
+    @cached_property
+    def favorites(self) -> "Favorites":
+        """Favourite series."""
+        from kheops.services.favorites import Favorites
+
+        return Favorites(self.database, self.clock)
+
+    @cached_property
+    def directory(self) -> "Directory":
+        """Finding people."""
+        from kheops.services.directory import Directory
+
+        return Directory(self.database, default_issuer=self.settings.default_issuer.issuer)
+
+    @cached_property
+    def counting(self) -> "Counting":
+        """How much there is of everything."""
+        from kheops.services.metrics import Counting
+
+        return Counting(self.database, self.clock)
 
     @cached_property
     def capabilities(self) -> "Capabilities":

@@ -22,6 +22,7 @@ __all__ = [
     "StudyInstanceUID",
     "TransferSyntaxUID",
     "UserPk",
+    "ViewerTokenPk",
     "album_id",
     "capability_id",
     "new_album_id",
@@ -47,6 +48,7 @@ CapabilityId = NewType("CapabilityId", str)
 UserPk = NewType("UserPk", int)
 AlbumPk = NewType("AlbumPk", int)
 SeriesPk = NewType("SeriesPk", int)
+ViewerTokenPk = NewType("ViewerTokenPk", int)
 
 _UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
 _UID_LENGTH: Final = 64

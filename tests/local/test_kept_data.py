@@ -9,12 +9,13 @@ import jwt
 import pg8000.native
 import pytest
 
-from local.canaille import ADMINISTRATORS, Canaille, Client, Person, start_canaille
+from local.canaille import Canaille, start_canaille
 from local.oidc_login import LoginError, log_in
 from local.orthanc import start_orthanc
 from local.ports import kept_ports
 from local.postgres import Postgres, start_postgres
 from local.processes import ProcessError, Processes
+from local.provider import ADMINISTRATORS, Client, Person
 from local.smoke.caller import multipart
 from local.smoke.dicom_files import load
 

@@ -5,11 +5,12 @@ The property test must fail over each of them; else it would prove nothing.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from kheops.domain import policy
 from kheops.domain.policy import Admission, Denied, PermittedAlbum, ReadScope, Scope
-from kheops.domain.principals import AlbumCapability
+from kheops.domain.principals import AlbumCapability, ViewerToken
 
 BREAKS: dict[str, Callable[[], None]] = {}
 """Ways to break it, by name."""
@@ -45,6 +46,33 @@ def links_list_everything_of_their_owner() -> None:
         return right(principal, source)
 
     policy.read_scope = wrong
+
+
+@breaks
+def viewers_list_every_study_of_their_source() -> None:
+    """Let a search by a viewer token run under its parent's scope."""
+    right = policy.read_scope
+
+    def wrong(principal: Any, source: Any) -> Any:
+        scope = right(principal, source)
+        if isinstance(principal, ViewerToken) and not isinstance(scope, Denied):
+            return ReadScope(replace(scope, study=None))
+        return scope
+
+    policy.read_scope = wrong
+
+
+@breaks
+def viewers_store_into_any_study() -> None:
+    """Let a viewer token add to studies that it is not of."""
+    right = policy.admit
+
+    def wrong(principal: Any, target: Any, series: Any, facts: Any) -> Any:
+        if isinstance(principal, ViewerToken):
+            principal = principal.parent
+        return right(principal, target, series, facts)
+
+    policy.admit = wrong
 
 
 @breaks

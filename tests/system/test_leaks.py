@@ -61,6 +61,35 @@ def _place() -> Place:
     return Place(new_uid(), new_uid(), new_uid())
 
 
+def _say_and_mark(alice: httpx.Client, dave: httpx.Client, places: dict[str, Place], albums: dict[str, str]) -> None:
+    """Comment and mark where others see it and where they must not."""
+    shared, own, daves = places["shared"], places["alice's own study"], places["dave's shared study"]
+    albums = {**albums, "mine": albums["alice's own"], "daves": albums["dave's"]}
+    for client, path, to_user in (
+        (alice, f"/studies/{shared.study}/comments", None),
+        (alice, f"/studies/{shared.study}/comments", "bob"),
+        (alice, f"/studies/{shared.study}/comments", "alice"),
+        (alice, f"/studies/{own.study}/comments", None),
+        (alice, f"/albums/{albums['shared']}/comments", None),
+        (alice, f"/albums/{albums['shared']}/comments", "alice"),
+        (alice, f"/albums/{albums['mine']}/comments", None),
+        (dave, f"/studies/{daves.study}/comments", None),
+        (dave, f"/albums/{albums['daves']}/comments", None),
+    ):
+        said = client.post(path, data={"comment": "Said", **({} if to_user is None else {"to_user": to_user})})
+        assert said.status_code == 204, said.text
+    for place, query in (
+        (shared, "inbox=true"),
+        (places["hidden in a shared study"], "inbox=true"),
+        (shared, f"album={albums['shared']}"),
+    ):
+        marked = alice.put(f"/studies/{place.study}/series/{place.series}/favorites?{query}")
+        assert marked.status_code == 204, marked.text
+    # The history goes on naming what is in the album no more.
+    path = f"/studies/{own.study}/series/{own.series}/albums/{albums['shared']}"
+    assert (alice.put(path).status_code, alice.delete(path).status_code) == (201, 204)
+
+
 def _build(system: System, folder: Path) -> World:
     shared = _place()
     places = {
@@ -110,6 +139,7 @@ def _build(system: System, folder: Path) -> World:
         assert dave.put(f"/studies/{place.study}/series/{place.series}/albums/{daves}").status_code == 201
         assert alice.put(f"/albums/{albums['shared']}/users/bob@example.org").status_code == 201
         assert dave.put(f"/albums/{daves}/users/erin@example.org").status_code == 201
+        _say_and_mark(alice, dave, places, albums)
         for name, client, album in (
             ("link", alice, albums["shared"]),
             ("revoked", alice, albums["shared"]),
@@ -136,7 +166,7 @@ def _build(system: System, folder: Path) -> World:
         system.run_sql(
             "UPDATE capabilities SET expires_at = now() - interval '1 day' WHERE id = :id", id=capabilities["expired"]
         )
-    tokens = {
+    tokens: dict[str, str | None] = {
         "member": system.token("bob"),
         "outsider": system.token("carol"),
         "link": secrets["link"],
@@ -147,6 +177,21 @@ def _build(system: System, folder: Path) -> World:
     }
     with system.client("carol") as carol:
         assert carol.get("/albums").status_code == 200
+        opened = carol.post(
+            "/token",
+            data={
+                "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+                "scope": "viewer read write",
+                "subject_token": tokens["member"],
+                "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                "studyUID": shared.study,
+                "source_type": "album",
+                "source_id": albums["shared"],
+            },
+        )
+        assert opened.status_code == 200, opened.text
+        tokens["viewer"] = opened.json()["access_token"]
+        system.secrets_used.add(opened.json()["access_token"])
     return World(system, folder, places, albums, capabilities, tokens)
 
 
@@ -154,8 +199,11 @@ REACH = {
     "member": "SELECT m.album_pk FROM album_members m JOIN users u ON u.pk = m.user_pk WHERE u.sub = 'bob'",
     "outsider": "SELECT m.album_pk FROM album_members m JOIN users u ON u.pk = m.user_pk WHERE u.sub = 'carol'",
     "link": "SELECT pk FROM albums WHERE name = 'Shared'",
+    "viewer": "SELECT pk FROM albums WHERE name = 'Shared'",
 }
 """The albums and inboxes that each principal reaches; the others reach none."""
+SUBJECTS = {"member": "bob", "outsider": "carol"}
+"""Who sees private comments; tokens of ours see none here."""
 
 
 @contextmanager
@@ -176,6 +224,8 @@ def _without_the_hidden(postgres: Server, world: World, principal: str) -> Itera
             f"SELECT s.pk FROM series s WHERE NOT EXISTS (SELECT 1 FROM album_series x WHERE x.series_pk = s.pk "
             f"AND x.album_pk IN ({reach}))"
         )
+        if principal == "viewer":
+            hidden += f" OR s.study_instance_uid <> '{world.places['shared'].study}'"
 
         def remove(tx: Connection) -> list[tuple[str, str]]:
             def run(sql: str) -> CursorResult[Any]:
@@ -184,6 +234,9 @@ def _without_the_hidden(postgres: Server, world: World, principal: str) -> Itera
             gone = run(f"SELECT study_instance_uid, series_instance_uid FROM series WHERE pk IN ({hidden})").all()
             run(f"DELETE FROM series WHERE pk IN ({hidden})")
             run(f"DELETE FROM albums WHERE kind = 'album' AND pk NOT IN ({reach})")
+            me = f"SELECT pk FROM users WHERE sub = '{SUBJECTS.get(principal, '')}'"
+            run(f"DELETE FROM comments WHERE is_private AND user_pk NOT IN ({me}) AND to_user_pk NOT IN ({me})")
+            run(f"UPDATE album_series SET is_favorite = false WHERE album_pk NOT IN ({reach})")
             keep = "'link'" if principal == "link" else "''"
             run(f"DELETE FROM capabilities WHERE title NOT IN ({keep})")
             return [(str(row.study_instance_uid), str(row.series_instance_uid)) for row in gone]
@@ -233,6 +286,7 @@ def _dicom_paths(world: World, places: Iterable[str] | None = None) -> Iterable[
             *(resources.InAlbum(of, album) for of in (study, series) for album in world.albums.values()),  # type: ignore[arg-type]
             *(resources.OfUser(of, user) for of in (study, series) for user in users),
             resources.Favorites(study),
+            resources.Favorites(series),
             resources.Comments(study),
             resources.OhifMetadata(study),
         ]
@@ -266,8 +320,13 @@ def _searches(world: World) -> Iterable[str]:
         "sort=-StudyDate",
         "limit=x",
     )
+    yield "includefield=comments"
+    yield "includefield=favorite&inbox=true"
+    yield "favorite=true&inbox=true"
     for album in world.albums.values():
         yield f"album={album}"
+        yield f"album={album}&favorite=true"
+        yield f"album={album}&includefield=favorite"
 
 
 def _api_paths(world: World) -> Iterable[str]:
@@ -298,6 +357,10 @@ def _requests(world: World, *, thin: bool = False) -> Iterable[tuple[str, str, s
             if method == "GET" and resource in {resources.Studies, resources.SeriesOf, resources.InstancesOf, None}:
                 for query in () if thin else _searches(world):
                     yield method, path, query
+            if method in {"PUT", "DELETE"} and resource is resources.Favorites:
+                for album in world.albums.values():
+                    yield method, path, f"album={album}"
+                yield method, path, "inbox=true"
             if method == "PUT" and resource in {resources.Study, resources.InAlbum, resources.OfUser}:
                 for album in world.albums.values():
                     yield method, path, f"album={album}"
@@ -311,6 +374,19 @@ def _requests(world: World, *, thin: bool = False) -> Iterable[tuple[str, str, s
                 for reference in ("alice@example.org", "nobody@example.org"):
                     for album in world.albums.values():
                         yield method, path, f"reference={reference}&album={album}"
+                        yield method, path, f"search={reference}&album={album}"
+                    for place in world.places.values():
+                        yield method, path, f"reference={reference}&studyInstanceUID={place.study}"
+                        yield method, path, f"search={reference}&studyInstanceUID={place.study}"
+                for wanted in ("ali", "bob", "carol", "dave", "erin", "example"):
+                    yield method, path, f"search={wanted}"
+            if path == "/albums" and method == "GET":
+                for query in ("modality=CT", "modality=SR", "sort=-number_of_studies", "sort=number_of_comments"):
+                    yield method, path, query
+            if path.endswith("/events") and method == "GET":
+                for place in world.places.values():
+                    yield method, path, f"types=mutations&studies={place.study}"
+                    yield method, path, f"types=mutations&series={place.series}"
             if path == "/capabilities" and method == "GET":
                 for album in world.albums.values():
                     yield method, path, f"album={album}"
@@ -366,7 +442,7 @@ def _as_it_is(postgres: Server, world: World, principal: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "principal", ["member", "outsider", "link", "revoked link", "expired link", "nobody", "forged"]
+    "principal", ["member", "outsider", "link", "viewer", "revoked link", "expired link", "nobody", "forged"]
 )
 def test_the_world_with_hidden_things_answers_as_the_world_without_them(
     postgres: Server, world: World, principal: str
@@ -389,6 +465,8 @@ def test_the_world_with_hidden_things_answers_as_the_world_without_them(
             world, thin=token is None or principal.split(maxsplit=1)[0] in {"revoked", "expired", "forged"}
         ):
             form = {"name": "New", "title": "t", "scope_type": "user"} if method in {"POST", "PATCH"} else None
+            if form is not None and path.endswith("/comments"):
+                form = {"comment": "New"}
             url = f"{path}?{query}" if query else path
             one = _seen(first.request(method, url, data=form))
             two = _seen(second.request(method, url, data=form))
@@ -398,7 +476,7 @@ def test_the_world_with_hidden_things_answers_as_the_world_without_them(
                 differences.append(f"{method} {url}: {one} is not {two}")
     assert not differences, f"{len(differences)} of {asked}:\n" + "\n".join(differences[:5])
     assert asked > 500
-    if principal in {"member", "link"}:
+    if principal in {"member", "link", "viewer"}:
         assert 200 in answered, "the principal must see something, else nothing was compared"
 
 

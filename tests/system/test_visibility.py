@@ -23,9 +23,20 @@ PERSON = st.sampled_from(NAMES)
 PICK = st.integers(min_value=0, max_value=1_000)
 
 
+@dataclass(frozen=True)
+class Viewer:
+    """A viewer token, made from a person or a link."""
+
+    person: str | None
+    link: str | None
+    study: str
+    source: str | None
+    """``inbox``, an album, or ``None`` for everything of its parent's."""
+
+
 @dataclass
 class Model:
-    """The reference: ten lines of who sees what."""
+    """The reference: a few lines of who sees what."""
 
     inbox: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in NAMES})
     members: dict[str, dict[str, bool]] = field(default_factory=dict)
@@ -33,6 +44,9 @@ class Model:
     holds: dict[str, set[str]] = field(default_factory=dict)
     links: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Secret -> album, maker."""
+    viewers: dict[str, Viewer] = field(default_factory=dict)
+    """Secret -> what it is."""
+    study_of: dict[str, str] = field(default_factory=dict)
 
     def reads(self, person: str) -> set[str]:
         albums = [album for album, members in self.members.items() if person in members]
@@ -44,6 +58,20 @@ class Model:
     def link_reads(self, secret: str) -> set[str]:
         album, maker = self.links[secret]
         return self.holds[album] if self.members.get(album, {}).get(maker) else set()
+
+    def viewer_reads(self, secret: str) -> set[str]:
+        viewer = self.viewers[secret]
+        if viewer.link is not None:
+            reached = self.link_reads(viewer.link)
+        else:
+            assert viewer.person is not None
+            reached = self.reads(viewer.person)
+            if viewer.source == "inbox":
+                reached = self.inbox[viewer.person]
+            elif viewer.source is not None:
+                is_member = viewer.person in self.members.get(viewer.source, {})
+                reached = self.holds[viewer.source] if is_member else set()
+        return {series for series in reached if self.study_of[series] == viewer.study}
 
 
 class VisibilityMachine(RuleBasedStateMachine):
@@ -64,6 +92,7 @@ class VisibilityMachine(RuleBasedStateMachine):
         """Series -> a person, or an album's id."""
         self.clients: dict[str, httpx.Client] = {}
         self.link_clients: dict[str, httpx.Client] = {}
+        self.viewer_clients: dict[str, httpx.Client] = {}
 
     @initialize()
     def people(self) -> None:
@@ -76,10 +105,11 @@ class VisibilityMachine(RuleBasedStateMachine):
         self.make_an_album("ann")
         self.add_a_member("ann", "ben", 0)
         self.make_a_link("ann", 0)
+        self.make_a_viewer("ann", 0, 0)
 
     @override
     def teardown(self) -> None:
-        for client in [*self.clients.values(), *self.link_clients.values()]:
+        for client in [*self.clients.values(), *self.link_clients.values(), *self.viewer_clients.values()]:
             client.close()
 
     def _pick(self, among: Any, pick: int) -> str | None:
@@ -146,6 +176,7 @@ class VisibilityMachine(RuleBasedStateMachine):
 
     def _arrived(self, person: str, study: str, series: str, instance: str, album: str | None) -> None:
         self.places[series] = (study, instance)
+        self.model.study_of[series] = study
         self.origin[series] = album or person
         (self.model.holds[album] if album else self.model.inbox[person]).add(series)
 
@@ -252,12 +283,83 @@ class VisibilityMachine(RuleBasedStateMachine):
             self.model.links[secret] = (album, person)
             self.link_clients[secret] = self.system.client(token=secret)
 
+    @rule(person=PERSON, series=PICK, source=PICK)
+    def make_a_viewer(self, person: str, series: int, source: int) -> None:
+        chosen = self._pick(self.places, series)
+        if chosen is None or len(self.model.viewers) >= 4:
+            return
+        album = self._pick(self.model.members, source) if source % 3 == 2 else None
+        named = [None, "inbox", album][source % 3]
+        of_source = {"inbox": {"source_type": "inbox"}, None: {}}
+        form = of_source.get(named, {"source_type": "album", "source_id": album or ""})
+        token = self.clients[person].headers["Authorization"].removeprefix("Bearer ")
+        self._open_viewer(
+            Viewer(person, None, self.places[chosen][0], named),
+            {**form, "subject_token": token, "scope": "viewer read write"},
+            allowed=album is None or person in self.model.members[album],
+        )
+
+    @rule(link=PICK, series=PICK)
+    def make_a_viewer_of_a_link(self, link: int, series: int) -> None:
+        chosen, secret = self._pick(self.places, series), self._pick(self.model.links, link)
+        if chosen is None or secret is None or len(self.model.viewers) >= 4:
+            return
+        album, maker = self.model.links[secret]
+        self._open_viewer(
+            Viewer(None, secret, self.places[chosen][0], None),
+            {"subject_token": secret, "scope": "viewer"},
+            allowed=self.model.members.get(album, {}).get(maker, False),
+        )
+
+    def _open_viewer(self, viewer: Viewer, form: dict[str, str], *, allowed: bool) -> None:
+        with self.system.client() as nobody:
+            response = nobody.post(
+                "/token",
+                data={
+                    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+                    "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                    "studyUID": viewer.study,
+                    **form,
+                },
+            )
+        self._expect(response, allowed=allowed)
+        if response.is_success:
+            secret = response.json()["access_token"]
+            self.system.secrets_used.add(secret)
+            self.model.viewers[secret] = viewer
+            self.viewer_clients[secret] = self.system.client(token=secret)
+
+    @rule(pick=PICK, elsewhere=PICK)
+    def store_through_a_viewer(self, pick: int, elsewhere: int) -> None:
+        secret = self._pick(self.model.viewers, pick)
+        if secret is None or self.model.viewers[secret].person is None:
+            return
+        viewer = self.model.viewers[secret]
+        study = new_uid() if elsewhere % 4 == 0 else viewer.study
+        series, instance = new_uid(), new_uid()
+        album = None if viewer.source == "inbox" else viewer.source
+        response = self.viewer_clients[secret].post(
+            "/studies",
+            content=a_file(study=study, series=series, instance=instance),
+            headers={"Content-Type": "application/dicom"},
+        )
+        member = album is None or viewer.person in self.model.members.get(album, {})
+        has_part = bool(self.model.viewer_reads(secret)) or any(
+            self.origin[s] == (album or viewer.person) for s, place in self.places.items() if place[0] == study
+        )
+        self._expect(response, allowed=member and has_part and study == viewer.study)
+        if response.is_success:
+            assert viewer.person is not None
+            self._arrived(viewer.person, study, series, instance, album)
+
     @invariant()
     def lists_and_serves_what_the_model_says(self) -> None:
         for person, client in self.clients.items():
             self._compare(client, self.model.reads(person))
         for secret, client in self.link_clients.items():
             self._compare(client, self.model.link_reads(secret))
+        for secret, client in self.viewer_clients.items():
+            self._compare(client, self.model.viewer_reads(secret))
 
     def _compare(self, client: httpx.Client, expected: set[str]) -> None:
         listing = client.get("/series", params={"limit": "1000"})

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -15,6 +16,7 @@ __all__ = [
     "AlbumSource",
     "AnySource",
     "InboxSource",
+    "KheopsField",
     "Query",
     "QuerySource",
     "Sort",
@@ -31,6 +33,18 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _FOR_OTHERS: Final = frozenset({"accept", "charset"})
 """Parameters that belong to the negotiation, not to the search."""
 _CONTROLS: Final = frozenset({"limit", "offset", "fuzzymatching", "sort", "album", "inbox", "favorite"})
+
+
+class KheopsField(StrEnum):
+    """What KHEOPS answers under private tags: the names that ``includefield`` takes besides the tags."""
+
+    FAVORITE = "favorite"
+    COMMENTS = "comments"
+
+    @property
+    def key(self) -> str:
+        """The tag as eight hexadecimal digits."""
+        return {"favorite": "00012345", "comments": "00012346"}[self.value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,10 @@ class Query:
     unknown_keys: tuple[str, ...]
     """Names of keys that were not matched on, safe to put into a ``Warning: 299`` header."""
     source: QuerySource
+    favorite: bool | None = None
+    """KHEOPS's ``favorite``: studies with a favourite series; series that are one, or are none. ``None``: any."""
+    includes: frozenset[KheopsField] = frozenset()
+    """What is answered besides that is no attribute of DICOM."""
 
 
 _SORTS: Final = {
@@ -100,6 +118,13 @@ _LEVELS: Final = {
     Level.STUDY: frozenset({Level.STUDY}),
     Level.SERIES: frozenset({Level.STUDY, Level.SERIES}),
     Level.INSTANCE: frozenset(Level),
+}
+
+
+_FIELDS: Final = {
+    Level.STUDY: (KheopsField.FAVORITE, KheopsField.COMMENTS),
+    Level.SERIES: (KheopsField.FAVORITE,),
+    Level.INSTANCE: (),
 }
 
 
@@ -139,7 +164,7 @@ def parse_query(level: Level, pairs: Iterable[tuple[str, str]]) -> Query:
     ------
     BadQueryParameterError
         If a value does not fit its key, another key is repeated, ``limit`` is not 1 or more, ``offset`` not 0 or
-        more, ``sort`` unknown, or both ``album`` and ``inbox`` are given.
+        more, ``sort`` unknown, both ``album`` and ``inbox`` are given, or ``favorite`` without one of them.
     AlbumNotFoundError
         If ``album`` is no album id: nobody has such an album.
     """
@@ -160,10 +185,15 @@ def parse_query(level: Level, pairs: Iterable[tuple[str, str]]) -> Query:
                 unknown[_safe_name(name)] = None
             else:
                 keys.setdefault(attribute.keyword, []).append(value)
-    if "favorite" in controls:
-        raise BadQueryParameterError("favorite is not supported.")
     if len(fields) > _MAX_FIELDS:
         raise BadQueryParameterError("includefield has too many values.")
+    source = _source(controls)
+    includes = frozenset(each for each in _FIELDS[level] if {each.value, each.key} & set(fields))
+    favorite = _favorite(level, controls)
+    if isinstance(source, AnySource) and (favorite is not None or KheopsField.FAVORITE in includes):
+        raise BadQueryParameterError("favorite needs album or inbox: a series is one in a place.")
+    known = {each.key for each in includes}
+    tags = (tag for field in fields if (tag := _field(field)) is not None and tag not in known)
     matches = (parse_match(BY_KEYWORD[keyword], values) for keyword, values in keys.items())
     return Query(
         level=level,
@@ -171,12 +201,25 @@ def parse_query(level: Level, pairs: Iterable[tuple[str, str]]) -> Query:
         limit=_count(controls, "limit", least=1),
         offset=_count(controls, "offset", least=0) or 0,
         fuzzymatching=_flag(controls, "fuzzymatching"),
-        includefield=tuple(dict.fromkeys(tag for field in fields if (tag := _field(field)) is not None)),
+        includefield=tuple(dict.fromkeys(tags)),
         include_all="all" in fields,
         sort=_sort(level, controls.get("sort")),
         unknown_keys=tuple(unknown),
-        source=_source(controls),
+        source=source,
+        favorite=favorite,
+        includes=includes,
     )
+
+
+def _favorite(level: Level, controls: dict[str, str]) -> bool | None:
+    if "favorite" not in controls:
+        return None
+    if level is Level.INSTANCE:
+        raise BadQueryParameterError("favorite is for studies and series.")
+    favorite = _flag(controls, "favorite")
+    if level is Level.STUDY and not favorite:
+        raise BadQueryParameterError("favorite is true for studies, or left out.")
+    return favorite
 
 
 def _attribute(name: str) -> Attribute | None:

@@ -1,6 +1,7 @@
 """Albums as people describe them."""
 
 from dataclasses import dataclass, field, fields
+from datetime import date
 from typing import Final
 
 from kheops.domain.resources import AlbumFlags
@@ -8,9 +9,12 @@ from kheops.domain.resources import AlbumFlags
 __all__ = [
     "ALBUM_DESCRIPTION_LENGTH",
     "ALBUM_NAME_LENGTH",
+    "ALBUM_SORTS",
     "AlbumDraft",
     "AlbumEdit",
+    "AlbumFilter",
     "AlbumSort",
+    "Days",
     "FlagChanges",
     "Page",
 ]
@@ -66,11 +70,47 @@ class AlbumEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class Days:
+    """A range of days in UTC, both ends in it; ``None`` leaves an end open."""
+
+    first: date | None = None
+    last: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumFilter:
+    """Which of their albums somebody wants listed; nothing set means all."""
+
+    favorite: bool = False
+    can_add_series: bool = False
+    can_create_capability: bool = False
+    name: str | None = None
+    """Without regard to case; ``*`` stands for any run of characters."""
+    sounds_like: bool = False
+    """Whether a name will do that sounds like ``name`` (Soundex)."""
+    created: Days = field(default_factory=Days)
+    last_event: Days = field(default_factory=Days)
+    modality: str | None = None
+    """Of a series that the album holds; without regard to case."""
+
+
+ALBUM_SORTS: Final = (
+    "created_time",
+    "last_event_time",
+    "name",
+    "number_of_users",
+    "number_of_studies",
+    "number_of_comments",
+)
+"""KHEOPS's keys of order."""
+
+
+@dataclass(frozen=True, slots=True)
 class AlbumSort:
     """The order of a list of albums."""
 
     key: str = "created_time"
-    """``created_time``, ``last_event_time`` or ``name``."""
+    """One of `ALBUM_SORTS`."""
     descending: bool = True
 
 

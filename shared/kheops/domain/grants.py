@@ -1,7 +1,7 @@
 """What the policy gives out: grants as types that it alone creates, and refusals with a reason.
 
 Storage and the archive demand these types, so that forgetting to ask is a type error. Only `kheops.domain.policy`
-calls their constructors; a test searches the tree for others.
+and its other half, `kheops.domain.album_policy`, call their constructors; a test searches the tree for others.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NewType
 
 from kheops.domain.resources import InstanceRef, OriginAlbum, OriginUser, SeriesRef
-from kheops.ids import AlbumPk, UserPk
+from kheops.ids import AlbumPk, StudyInstanceUID, UserPk
 
 __all__ = [
     "Admission",
@@ -25,6 +25,7 @@ __all__ = [
     "SendableSeries",
     "Source",
     "StoreTarget",
+    "ViewerGrant",
 ]
 
 
@@ -38,8 +39,12 @@ class Reason(StrEnum):
     TOKEN_LACKS_APPROPRIATE = "token-lacks-appropriate"  # noqa: S105 - a reason, no password
     TOKEN_KIND = "token-kind"  # noqa: S105 - a reason, no password
     """This kind of token can never do that."""
+    OTHER_STUDY = "other-study"
+    """The token is of another study."""
     ALBUM_ROLE = "album-role"
     """The caller's role in the album does not include it."""
+    NOT_ADMINISTRATOR = "not-administrator"
+    """The caller does not administer the installation."""
     NOT_ORIGIN = "not-origin"
     """Only who created the series may add to it or take it back."""
     OTHER_RESERVATION = "other-reservation"
@@ -59,6 +64,7 @@ class Reason(StrEnum):
             Reason.TOKEN_LACKS_APPROPRIATE,
             Reason.TOKEN_KIND,
             Reason.ALBUM_ROLE,
+            Reason.NOT_ADMINISTRATOR,
         }
 
 
@@ -74,6 +80,9 @@ class AlbumAction(StrEnum):
 
     SEE = "SEE"
     LIST_USERS = "LIST_USERS"
+    READ_COMMENT = "READ_COMMENT"
+    WRITE_COMMENT = "WRITE_COMMENT"
+    EDIT_FAVORITES = "EDIT_FAVORITES"
     READ_SERIES = "READ_SERIES"
     ADD_SERIES = "ADD_SERIES"
     SEND_SERIES = "SEND_SERIES"
@@ -102,13 +111,14 @@ class Scope:
 
     A series is in the scope iff an album holds it of which ``user`` is a member and a person in good standing, and
     that album is ``album`` (where given), an inbox (where ``inbox``), and administered by ``user`` (where
-    ``admin``).
+    ``admin``); and it is of ``study`` (where given).
     """
 
     user: UserPk
     album: AlbumPk | None = None
     inbox: bool = False
     admin: bool = False
+    study: StudyInstanceUID | None = None
 
 
 ReadScope = NewType("ReadScope", Scope)
@@ -131,6 +141,15 @@ class StoreTarget:
 
     album: PermittedAlbum
     origin: OriginUser | OriginAlbum
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerGrant:
+    """What a viewer token that somebody wants may be; created by `open_viewer` only."""
+
+    source: Source
+    read: bool
+    write: bool
 
 
 class Admission(StrEnum):

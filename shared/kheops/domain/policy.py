@@ -1,13 +1,27 @@
 """The one rule source: may this principal do this to that.
 
 Pure functions of facts. Nothing else in the package decides, and the types of `kheops.domain.grants` that storage and
-the archive demand are created here only. Lists and single reads come from the same rule: `read_scope` is what a search
-runs under, and `read_series` refuses whatever that scope would not list.
+the archive demand are created only here and in `kheops.domain.album_policy`, its other half. Lists and single reads
+come from the same rule: `read_scope` is what a search runs under, and `read_series` refuses whatever that scope would
+not list.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final, assert_never
+from dataclasses import replace
+from typing import assert_never
 
+from kheops.domain.album_policy import (
+    act_on_album,
+    administer,
+    comment_on_study,
+    introspect,
+    manage_capabilities,
+    manage_own_account,
+    mark_in_inbox,
+    open_viewer,
+    private_comments_of,
+    revoke_capability,
+    see_capability,
+)
 from kheops.domain.grants import (
     Admission,
     AdmittedInstance,
@@ -22,10 +36,10 @@ from kheops.domain.grants import (
     SendableSeries,
     Source,
     StoreTarget,
+    ViewerGrant,
 )
-from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability
+from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability, ViewerToken, parent_of
 from kheops.domain.resources import (
-    AlbumFlags,
     AlbumRole,
     Holding,
     InstanceRef,
@@ -53,11 +67,19 @@ __all__ = [
     "SendableSeries",
     "Source",
     "StoreTarget",
+    "ViewerGrant",
     "act_on_album",
+    "administer",
     "admit",
     "admit_instance",
+    "comment_on_study",
+    "introspect",
     "manage_capabilities",
     "manage_own_account",
+    "mark_in_inbox",
+    "open_viewer",
+    "private_comments_of",
+    "read_comments",
     "read_instance",
     "read_scope",
     "read_series",
@@ -100,8 +122,36 @@ def read_scope(principal: Principal, source: Source) -> ReadScope | Denied:
             if source.album not in (None, principal.album):
                 return Denied(Reason.NO_GRANT)
             return ReadScope(Scope(principal.user, album=principal.album, admin=True))
+        case ViewerToken():
+            return _viewer_scope(principal, source)
         case _:
             assert_never(principal)
+
+
+def _viewer_scope(principal: ViewerToken, source: Source) -> ReadScope | Denied:
+    if not principal.read:
+        return Denied(Reason.TOKEN_LACKS_READ)
+    own = principal.source
+    if source.inbox and own.album is not None:
+        return Denied(Reason.TOKEN_KIND)
+    if source.album is not None and (own.inbox or own.album not in {None, source.album}):
+        return Denied(Reason.NO_GRANT)
+    narrowed = Source(inbox=own.inbox or source.inbox, album=own.album or source.album)
+    match read_scope(principal.parent, narrowed):
+        case Denied() as denied:
+            return denied
+        case scope:
+            return ReadScope(replace(scope, study=principal.study))
+
+
+def read_comments(principal: Principal) -> ReadScope | Denied:
+    """Return the scope in which ``principal`` may read what was said of studies; viewer tokens are for images only.
+
+    Which of the private comments they see, `private_comments_of` says.
+    """
+    if isinstance(principal, ViewerToken):
+        return Denied(Reason.TOKEN_KIND)
+    return read_scope(principal, Source())
 
 
 def read_series(principal: Principal, facts: SeriesFacts | None) -> ReadableSeries | Denied:
@@ -110,6 +160,8 @@ def read_series(principal: Principal, facts: SeriesFacts | None) -> ReadableSeri
         return Denied(Reason.NO_GRANT)
     if not _token_reads(principal):
         return Denied(Reason.TOKEN_LACKS_READ)
+    if _of_other_study(principal, facts.ref):
+        return Denied(Reason.NO_GRANT)
     if any(_reads_through(principal, holding) for holding in facts.holdings):
         return ReadableSeries(facts.ref)
     return Denied(Reason.NO_GRANT)
@@ -144,8 +196,14 @@ def _token_reads(principal: Principal) -> bool:
             return True
         case UserCapability() | AlbumCapability():
             return principal.permissions.read
+        case ViewerToken():
+            return principal.read and _token_reads(principal.parent)
         case _:
             assert_never(principal)
+
+
+def _of_other_study(principal: Principal, ref: SeriesRef) -> bool:
+    return isinstance(principal, ViewerToken) and ref.study_instance_uid != principal.study
 
 
 def _reads_through(principal: Principal, holding: Holding) -> bool:
@@ -154,6 +212,8 @@ def _reads_through(principal: Principal, holding: Holding) -> bool:
             return True
         case AlbumCapability():
             return holding.album == principal.album and holding.is_admin
+        case ViewerToken():
+            return principal.reaches(holding) and _reads_through(principal.parent, holding)
         case _:
             assert_never(principal)
 
@@ -175,6 +235,8 @@ def send_series(principal: Principal, facts: SeriesFacts | None) -> SendableSeri
                 return Denied(Reason.TOKEN_LACKS_READ)
             if not principal.permissions.appropriate:
                 return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
+        case ViewerToken():
+            return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
     if facts is None:
@@ -205,6 +267,8 @@ def send_scope(principal: Principal, source: Source) -> ReadScope | Denied:
             if principal.permissions.read and not principal.permissions.appropriate:
                 return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
             return read_scope(principal, source)
+        case ViewerToken():
+            return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
 
@@ -217,6 +281,8 @@ def take_back(
     A person's upload goes back to that person, wherever they may add; an album's upload goes back to that album,
     by whoever may add to it. Nobody else learns that it is there.
     """
+    if isinstance(principal, ViewerToken):
+        return Denied(Reason.TOKEN_KIND)
     if record.state is not SeriesState.ORPHAN or record.study_instance_uid != ref.study_instance_uid:
         return Denied(Reason.NO_GRANT)
     if record.origin is not None and (record.origin == target.origin or _is_origin(principal, record, None)):
@@ -229,187 +295,11 @@ def remove_from_inbox(principal: Principal) -> UserPk | Denied:
 
     A token must read as well as write, as KHEOPS asks of albums: the answer tells whether the series was there.
     """
+    if isinstance(principal, ViewerToken):
+        return Denied(Reason.TOKEN_KIND)
     if not _token_reads(principal):
         return Denied(Reason.TOKEN_LACKS_READ)
     return manage_own_account(principal, writes=True)
-
-
-# Albums ----------------------------------------------------------------------------------------------------------
-
-_EVERY_MEMBER: Final = frozenset(
-    {
-        AlbumAction.SEE,
-        AlbumAction.LIST_USERS,
-        AlbumAction.READ_SERIES,
-        AlbumAction.LEAVE,
-        AlbumAction.EDIT_OWN_MEMBERSHIP,
-    }
-)
-_BY_FLAG: Final[Mapping[AlbumAction, Callable[[AlbumFlags], bool]]] = {
-    AlbumAction.ADD_SERIES: lambda flags: flags.add_series,
-    AlbumAction.SEND_SERIES: lambda flags: flags.send_series,
-    AlbumAction.DELETE_SERIES: lambda flags: flags.delete_series,
-    AlbumAction.ADD_USER: lambda flags: flags.add_user,
-}
-"""What plain members may do where the album's flag lets them."""
-_ADMINISTRATORS_ONLY: Final = frozenset(
-    {
-        AlbumAction.EDIT_ALBUM,
-        AlbumAction.REMOVE_USER,
-        AlbumAction.MANAGE_ADMINS,
-        AlbumAction.MANAGE_CAPABILITIES,
-        AlbumAction.DELETE_ALBUM,
-    }
-)
-_KNOWN: Final = _EVERY_MEMBER | frozenset(_BY_FLAG) | _ADMINISTRATORS_ONLY
-"""An action that stands in none of the three is denied to everybody, administrators among them."""
-
-
-def act_on_album(principal: Principal, action: AlbumAction, role: AlbumRole | None) -> PermittedAlbum | Denied:
-    """Decide whether ``principal`` may do ``action`` to an album.
-
-    Parameters
-    ----------
-    principal
-        Who asks.
-    action
-        What they want to do.
-    role
-        The person's role in that album; ``None`` where there is none or the album does not exist. An inbox is not
-        addressable as an album, and is refused as if it did not exist.
-    """
-    if role is None or role.is_inbox:
-        return Denied(Reason.NO_GRANT)
-    if action not in _KNOWN:
-        return Denied(Reason.TOKEN_KIND)
-    match principal:
-        case Person():
-            allowed = role.is_admin or _member_may(action, role)
-            return PermittedAlbum(role.album) if allowed else Denied(Reason.ALBUM_ROLE)
-        case UserCapability():
-            return _user_capability_on_album(principal, action, role)
-        case AlbumCapability():
-            return _album_capability_on_album(principal, action, role)
-        case _:
-            assert_never(principal)
-
-
-def _member_may(action: AlbumAction, role: AlbumRole) -> bool:
-    if action in _EVERY_MEMBER:
-        return True
-    flag = _BY_FLAG.get(action)
-    return flag is not None and flag(role.flags)
-
-
-def _user_capability_on_album(
-    principal: UserCapability, action: AlbumAction, role: AlbumRole
-) -> PermittedAlbum | Denied:
-    # Who may see an album, and whether it lives, is for the person to decide, not for whoever holds a token.
-    if action in _ADMINISTRATORS_ONLY or action is AlbumAction.ADD_USER:
-        return Denied(Reason.TOKEN_KIND)
-    reading = {AlbumAction.SEE, AlbumAction.LIST_USERS, AlbumAction.READ_SERIES}
-    if action in reading:
-        if not principal.permissions.read:
-            return Denied(Reason.TOKEN_LACKS_READ)
-    elif action is AlbumAction.SEND_SERIES:
-        if not (principal.permissions.read and principal.permissions.appropriate):
-            return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
-    elif not principal.permissions.write:
-        return Denied(Reason.TOKEN_LACKS_WRITE)
-    elif action is AlbumAction.DELETE_SERIES and not principal.permissions.read:
-        # As for tokens of album scope: the answer tells whether the series was there.
-        return Denied(Reason.TOKEN_LACKS_READ)
-    if role.is_admin or _member_may(action, role):
-        return PermittedAlbum(role.album)
-    return Denied(Reason.ALBUM_ROLE)
-
-
-def _album_capability_on_album(
-    principal: AlbumCapability, action: AlbumAction, role: AlbumRole
-) -> PermittedAlbum | Denied:
-    if role.album != principal.album or not role.is_admin:
-        return Denied(Reason.NO_GRANT)
-    permissions = principal.permissions
-    if action is AlbumAction.SEE:
-        return PermittedAlbum(role.album)
-    if action is AlbumAction.READ_SERIES:
-        return PermittedAlbum(role.album) if permissions.read else Denied(Reason.TOKEN_LACKS_READ)
-    if action is AlbumAction.ADD_SERIES:
-        return PermittedAlbum(role.album) if permissions.write else Denied(Reason.TOKEN_LACKS_WRITE)
-    if action is AlbumAction.SEND_SERIES:
-        allowed = permissions.read and permissions.appropriate
-        return PermittedAlbum(role.album) if allowed else Denied(Reason.TOKEN_LACKS_APPROPRIATE)
-    if action is AlbumAction.DELETE_SERIES:
-        allowed = permissions.read and permissions.write
-        return PermittedAlbum(role.album) if allowed else Denied(Reason.TOKEN_LACKS_WRITE)
-    return Denied(Reason.TOKEN_KIND)
-
-
-def manage_own_account(principal: Principal, *, writes: bool) -> UserPk | Denied:
-    """Decide whether ``principal`` may act as its person: list and create albums, use the inbox.
-
-    KHEOPS's [U] routes. A token of album scope never may; one of user scope by its read and write permissions.
-    """
-    match principal:
-        case Person():
-            return principal.user
-        case UserCapability():
-            if writes and not principal.permissions.write:
-                return Denied(Reason.TOKEN_LACKS_WRITE)
-            if not writes and not principal.permissions.read:
-                return Denied(Reason.TOKEN_LACKS_READ)
-            return principal.user
-        case AlbumCapability():
-            return Denied(Reason.TOKEN_KIND)
-        case _:
-            assert_never(principal)
-
-
-# Capability tokens -----------------------------------------------------------------------------------------------
-
-
-def manage_capabilities(principal: Principal) -> UserPk | Denied:
-    """Decide whether ``principal`` may create, list and revoke capability tokens at all: only people may, no token.
-
-    What concerns an album is `act_on_album`'s to decide as well, with ``MANAGE_CAPABILITIES``.
-    """
-    match principal:
-        case Person():
-            return principal.user
-        case UserCapability() | AlbumCapability():
-            return Denied(Reason.TOKEN_KIND)
-        case _:
-            assert_never(principal)
-
-
-def see_capability(principal: Principal, owner: UserPk, role: AlbumRole | None) -> UserPk | Denied:
-    """Decide whether ``principal`` may see a capability token (never its secret).
-
-    Parameters
-    ----------
-    principal
-        Who asks.
-    owner
-        Whose token it is.
-    role
-        The caller's role in the token's album; ``None`` where it has none or the caller has no role there.
-    """
-    match manage_own_account(principal, writes=False):
-        case Denied() as denied:
-            return denied
-        case user:
-            if user == owner or not isinstance(act_on_album(principal, AlbumAction.MANAGE_CAPABILITIES, role), Denied):
-                return user
-            return Denied(Reason.NO_GRANT)
-
-
-def revoke_capability(principal: Principal, owner: UserPk, role: AlbumRole | None) -> UserPk | Denied:
-    """Decide whether ``principal`` may revoke a capability token: its owner, and administrators of its album."""
-    match manage_capabilities(principal):
-        case Denied() as denied:
-            return denied
-        case _:
-            return see_capability(principal, owner, role)
 
 
 # Storing ---------------------------------------------------------------------------------------------------------
@@ -427,6 +317,11 @@ def store_into(principal: Principal, role: AlbumRole | None) -> StoreTarget | De
     """
     if role is None:
         return Denied(Reason.NO_GRANT)
+    if isinstance(principal, ViewerToken):
+        if not principal.reaches(role):
+            return Denied(Reason.TOKEN_KIND if role.is_inbox else Reason.NO_GRANT)
+        decided = store_into(principal.parent, role)
+        return decided if principal.write or isinstance(decided, Denied) else Denied(Reason.TOKEN_LACKS_WRITE)
     if not role.is_inbox:
         match act_on_album(principal, AlbumAction.ADD_SERIES, role):
             case Denied() as denied:
@@ -445,6 +340,8 @@ def admit(principal: Principal, target: StoreTarget, series: SeriesRef, facts: S
 
     Every `Denied` of this function is answered with failure reason 0x0124 and nothing more.
     """
+    if _of_other_study(principal, series):
+        return Denied(Reason.OTHER_STUDY)
     record = facts.series
     if record is None:
         if facts.study_on_record and not facts.study_open:
@@ -489,9 +386,7 @@ def _is_origin(principal: Principal, record: SeriesOnRecord, origin_role: AlbumR
         case None:
             return False
         case OriginUser(user):
-            if isinstance(principal, AlbumCapability):
-                return False
-            return principal.user == user
+            return not isinstance(parent_of(principal), AlbumCapability) and principal.user == user
         case OriginAlbum(album):
             if origin_role is None or origin_role.album != album:
                 return False

@@ -27,8 +27,15 @@ class UseKind(StrEnum):
     CAPABILITY_CREATED = "capability-created"
     CAPABILITY_REVOKED = "capability-revoked"
     CAPABILITY_READ = "capability-read"
+    VIEWER_TOKEN_CREATED = "viewer-token-created"  # noqa: S105 - a kind of use, no password
+    VIEWER_CONFIGURED = "viewer-configured"
+    TOKEN_INTROSPECTED = "token-introspected"  # noqa: S105 - a kind of use, no password
     PERSON_CREATED = "person-created"
     PERSON_READ = "person-read"
+    COMMENT_WRITTEN = "comment-written"
+    COMMENT_READ = "comment-read"
+    FAVORITE_CHANGED = "favorite-changed"
+    METRICS_READ = "metrics-read"
     LOGIN = "login"
     LOGOUT = "logout"
     PURGE = "purge"

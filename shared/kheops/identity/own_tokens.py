@@ -1,7 +1,8 @@
 """Secrets of our own tokens: made, recognised, and hashed for keeping.
 
 A capability secret has KHEOPS's form, so that clients and links made for KHEOPS go on working: 22 letters and digits,
-131 bits. Only its keyed hash is ever stored; whoever reads the database can neither use it nor try guesses.
+131 bits. A viewer token's is longer, and begins with a letter of its own. Only their keyed hashes are ever stored;
+whoever reads the database can neither use them nor try guesses.
 """
 
 import hashlib
@@ -11,24 +12,45 @@ import secrets
 import string
 from typing import Final
 
-__all__ = ["CAPABILITY_LENGTH", "hash_secret", "looks_like_capability", "new_secret"]
+__all__ = [
+    "CAPABILITY_LENGTH",
+    "VIEWER_TOKEN_LENGTH",
+    "hash_secret",
+    "looks_like_capability",
+    "looks_like_viewer_token",
+    "new_secret",
+    "new_viewer_secret",
+]
 
 CAPABILITY_LENGTH: Final = 22
 """Characters of 62 kinds: 131 bits, more than the 128 that OWASP ASVS 7.2.3 asks of reference tokens."""
+VIEWER_TOKEN_LENGTH: Final = 43
+"""Characters of 62 kinds behind the ``v``: 256 bits."""
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _CAPABILITY: Final = re.compile(rf"[A-Za-z0-9]{{{CAPABILITY_LENGTH}}}", re.ASCII)
+_VIEWER_TOKEN: Final = re.compile(rf"v[A-Za-z0-9]{{{VIEWER_TOKEN_LENGTH}}}", re.ASCII)
 _PEPPER_BYTES: Final = 32
 
 
 def new_secret() -> str:
     """Return a new random capability secret. It is shown once, and never stored or logged."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(CAPABILITY_LENGTH))
+    return _random(CAPABILITY_LENGTH)
+
+
+def new_viewer_secret() -> str:
+    """Return the random secret of a new viewer token. It is shown once, and never stored or logged."""
+    return "v" + _random(VIEWER_TOKEN_LENGTH)
 
 
 def looks_like_capability(token: str) -> bool:
     """Return whether ``token`` has the form of a capability secret; no JWT has it."""
     return _CAPABILITY.fullmatch(token) is not None
+
+
+def looks_like_viewer_token(token: str) -> bool:
+    """Return whether ``token`` has the form of a viewer token; no JWT and no capability secret has it."""
+    return _VIEWER_TOKEN.fullmatch(token) is not None
 
 
 def hash_secret(secret: str, pepper: bytes) -> bytes:
@@ -49,3 +71,7 @@ def hash_secret(secret: str, pepper: bytes) -> bytes:
     if len(pepper) < _PEPPER_BYTES:
         raise ValueError(f"the pepper must have {_PEPPER_BYTES} bytes at least")
     return hmac.digest(pepper, secret.encode(), hashlib.sha256)
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))

@@ -49,11 +49,12 @@ def migrate() -> None:
 
 @application.command()
 def reconcile() -> None:
-    """Settle what crashes left: reservations whose lease has run out. Exit code 1 if the store could not say."""
+    """Settle what crashes left, and clear away ended viewer tokens. Exit code 1 if the store could not say."""
 
     async def work(process: Process) -> bool:
         result = await process.reconciler.run()
         await process.reconciler.seal_audit()
+        await process.viewer_tokens.clear()
         for outcome in ("confirmed", "orphaned", "released", "unchanged"):
             typer.echo(f"{outcome}: {result.instances[outcome]}")
         typer.echo(f"series forgotten: {result.series_forgotten}")

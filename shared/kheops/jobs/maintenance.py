@@ -15,9 +15,10 @@ _INTERVAL_SECONDS: Final = 60
 
 
 async def maintain(process: Process) -> None:
-    """Settle reservations whose lease has run out, and seal the audit trail, once."""
+    """Settle reservations whose lease has run out, seal the audit trail, and clear away ended tokens, once."""
     await process.reconciler.run()
     await process.reconciler.seal_audit()
+    await process.viewer_tokens.clear()
 
 
 async def maintain_forever(process: Process) -> None:

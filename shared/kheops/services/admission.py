@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from kheops.dicomweb.part10 import Head
 from kheops.domain import policy
 from kheops.domain.policy import Admission, AdmittedInstance, Denied, Source, StoreTarget
-from kheops.domain.principals import AlbumCapability, Principal, UserCapability
+from kheops.domain.principals import Person, Principal, ViewerToken, parent_of
 from kheops.domain.resources import InstanceRef, OriginAlbum, StoreFacts
 from kheops.storage import reservations, roles
 from kheops.storage.catalog_contents import reach_of_series
@@ -131,6 +131,7 @@ def admit(
         target=upload.target,
         uploader=upload.principal.user,
         capability=_capability(upload.principal),
+        viewer=upload.principal.viewer if isinstance(upload.principal, ViewerToken) else None,
         lease_until=at + lease,
         at=at,
     )
@@ -192,4 +193,5 @@ def store_facts(tx: Connection, upload: Upload, ref: InstanceRef, series: Series
 
 
 def _capability(principal: Principal) -> str | None:
-    return principal.capability if isinstance(principal, UserCapability | AlbumCapability) else None
+    parent = parent_of(principal)
+    return None if isinstance(parent, Person) else parent.capability

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from kheops.clock import Clock
 from kheops.domain import policy
-from kheops.domain.albums import AlbumDraft, AlbumEdit, AlbumSort, Page
+from kheops.domain.albums import AlbumDraft, AlbumEdit, AlbumFilter, AlbumSort, Page
 from kheops.domain.mutations import MutationType
 from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum, Source
 from kheops.domain.principals import AlbumCapability, Principal
@@ -17,15 +17,13 @@ from kheops.ids import AlbumId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
 from kheops.services.denials import refuse
 from kheops.services.members import Members, delete_locked_album
-from kheops.services.references import person_of
-from kheops.storage import albums, audit, members
-from kheops.storage.albums import AlbumFilter, AlbumRecord, Contents
+from kheops.storage import album_search, albums, audit, members
+from kheops.storage.albums import AlbumRecord, Contents
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
 from kheops.storage.members import MemberRecord
-from kheops.storage.people import UserRecord
 
-__all__ = ["AlbumFilter", "AlbumView", "Albums"]
+__all__ = ["AlbumView", "Albums"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,6 @@ class Albums:
     def __init__(self, database: Database, clock: Clock, *, default_issuer: str) -> None:
         self._database = database
         self._clock = clock
-        self._default_issuer = default_issuer
         self.members = Members(database, clock, default_issuer=default_issuer)
 
     async def create(self, principal: Principal, draft: AlbumDraft, *, asked: Use) -> AlbumView:
@@ -95,10 +92,12 @@ class Albums:
         """
 
         def work(tx: Connection) -> tuple[list[AlbumView], int]:
-            user = _own(principal, writes=False)
-            records, total = albums.list_albums(tx, user, wanted, sort, page)
+            _own(principal, writes=False)
             scope = policy.read_scope(principal, Source())
-            held = {} if isinstance(scope, Denied) else albums.contents(tx, scope, [each.pk for each in records])
+            if isinstance(scope, Denied):
+                refuse(scope)
+            records, total = album_search.list_albums(tx, scope, wanted, sort, page)
+            held = albums.contents(tx, scope, [each.pk for each in records])
             views = [AlbumView(each, held.get(each.pk, Contents()), reduced=False) for each in records]
             return views, total
 
@@ -182,23 +181,6 @@ class Albums:
                     refuse(denied)
                 case scope:
                     return next(iter(albums.contents(tx, scope).values()), Contents())
-
-        return await self._database.run(work)
-
-    async def person(self, principal: Principal, reference: str) -> UserRecord:
-        """Return whom a user reference means, so that a client can check it before it uses it.
-
-        Raises
-        ------
-        ForbiddenError
-            If the token may not.
-        UserNotFoundError
-            If nobody, or more than one person, answers to it.
-        """
-
-        def work(tx: Connection) -> UserRecord:
-            _own(principal, writes=False)
-            return person_of(tx, reference, default_issuer=self._default_issuer)
 
         return await self._database.run(work)
 

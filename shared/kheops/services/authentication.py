@@ -1,14 +1,14 @@
-"""From a token to a principal: capability tokens of ours, access tokens of trusted issuers, nothing else."""
+"""From a token to a principal: tokens of ours, access tokens of trusted issuers, nothing else."""
 
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from kheops.clock import Clock, monotonic
-from kheops.domain.principals import AlbumCapability, Principal, UserCapability
+from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability, ViewerToken
 from kheops.errors import InvalidTokenError, UnavailableError
 from kheops.identity.access_tokens import AccessTokenVerifier
-from kheops.identity.own_tokens import hash_secret, looks_like_capability
+from kheops.identity.own_tokens import hash_secret, looks_like_capability, looks_like_viewer_token
 from kheops.observability import get_logger
 from kheops.services.people import Registry
 from kheops.storage import capabilities
@@ -31,9 +31,9 @@ class Authenticator:
     Parameters
     ----------
     lookup
-        Finds capability tokens by the hash of their secret.
+        Finds our own tokens by the hash of their secret.
     database
-        Takes their ``last_used``.
+        Takes the ``last_used`` of capability tokens.
     verifier
         Verifies access tokens of issuers.
     registry
@@ -72,23 +72,71 @@ class Authenticator:
         UnavailableError
             If that cannot be found out now.
         """
-        if looks_like_capability(token):
-            return await self._capability(token)
+        own = await self.own_token(token)
+        if own is not None:
+            return own
         verified = await self._verifier.verify(token)
         if verified is None:
             raise InvalidTokenError("not-of-a-trusted-issuer")
         return await self._registry.person(token, verified, request_id=request_id)
 
-    async def _capability(self, token: str) -> Principal:
-        record = await self._lookup.capability(hash_secret(token, self._pepper))
+    async def own_token(
+        self, token: str, *, is_use: bool = True
+    ) -> UserCapability | AlbumCapability | ViewerToken | None:
+        """Return what a token of ours stands for; ``None`` for what has the form of none.
+
+        Parameters
+        ----------
+        token
+            The token.
+        is_use
+            Whether this goes into the ``last_used`` of a capability token.
+
+        Raises
+        ------
+        InvalidTokenError
+            If it has the form of one, and is unknown, not yet valid, or has ended.
+        UnavailableError
+            If that cannot be found out now.
+        """
+        if looks_like_capability(token):
+            record = await self._lookup.capability(hash_secret(token, self._pepper))
+            if record is None:
+                raise InvalidTokenError("capability-unknown-or-revoked")
+            return await self._capability(record, is_use=is_use)
+        if looks_like_viewer_token(token):
+            return await self._viewer_token(token, is_use=is_use)
+        return None
+
+    async def _viewer_token(self, token: str, *, is_use: bool) -> ViewerToken:
+        record = await self._lookup.viewer_token(hash_secret(token, self._pepper))
         if record is None:
-            raise InvalidTokenError("capability-unknown-or-revoked")
+            raise InvalidTokenError("viewer-token-unknown-or-ended")
+        if self._clock() >= record.expires_at:
+            raise InvalidTokenError("viewer-token-expired")
+        parent: Person | UserCapability | AlbumCapability
+        if record.capability is None:
+            name = f"viewer:{record.viewer}"
+            parent = Person(record.user, record.iss, record.sub, token_id=name, acting_party=record.acting_party)
+        else:
+            parent = await self._capability(record.capability, is_use=is_use)
+        return ViewerToken(
+            viewer=record.viewer,
+            parent=parent,
+            study=record.study,
+            source=record.source,
+            read=record.read,
+            write=record.write,
+        )
+
+    async def _capability(self, record: CapabilityOnRecord, *, is_use: bool) -> UserCapability | AlbumCapability:
         at = self._clock()
         if at < record.not_before - _LEEWAY:
             raise InvalidTokenError("capability-not-yet-valid")
         if at > record.expires_at + _LEEWAY:
             raise InvalidTokenError("capability-expired")
-        await self._touch(record, at)
+        if is_use:
+            await self._touch(record, at)
         if record.album is None:
             return UserCapability(record.user, record.iss, record.sub, record.capability, record.permissions)
         return AlbumCapability(

@@ -260,7 +260,9 @@ class Resolver:
         principal = (
             None
             if record_now.uploader is None
-            else standing.principal_of_upload(tx, record_now.uploader, record_now.capability)
+            else standing.principal_of_upload(
+                tx, record_now.uploader, capability=record_now.capability, viewer=record_now.viewer
+            )
         )
         arrived = Arrived(record_now.ref, digest)
         if principal is None or record_now.target is None:

@@ -13,6 +13,7 @@ _WORDS: Final = {
     Reason.TOKEN_LACKS_APPROPRIATE: "This token may not pass series on.",
     Reason.TOKEN_KIND: "You don't have the permission to do this with this type of token.",
     Reason.ALBUM_ROLE: "You don't have the permission to do this on this album.",
+    Reason.NOT_ADMINISTRATOR: "Only administrators of the installation may do this.",
 }
 
 

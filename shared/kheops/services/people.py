@@ -1,13 +1,15 @@
 """People: known at the first sight of a valid token, found by reference."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
 
 from sqlalchemy import Connection
 
 from kheops.clock import Clock, monotonic
-from kheops.domain.principals import Person
+from kheops.config import RoleRule
+from kheops.domain.principals import Person, Role
 from kheops.domain.profiles import Profile
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import InvalidTokenError, UnavailableError
@@ -44,12 +46,22 @@ class Registry:
         The current time.
     profiles
         Where name and e-mail come from when a token carries none; ``None`` asks nobody.
+    administrators
+        Who administers the installation: whoever presents one of these claims.
     """
 
-    def __init__(self, database: Database, clock: Clock, profiles: ProfileSource | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        profiles: ProfileSource | None,
+        *,
+        administrators: Sequence[RoleRule] = (),
+    ) -> None:
         self._database = database
         self._clock = clock
         self._profiles = profiles
+        self._administrators = administrators
         self._standing: OrderedDict[tuple[str, str], tuple[float, UserRecord]] = OrderedDict()
 
     async def person(self, token: str, verified: VerifiedToken, *, request_id: str) -> Person:
@@ -71,6 +83,7 @@ class Registry:
             sub=verified.sub,
             token_id=verified.token_id,
             acting_party=verified.acting_party,
+            roles=self._roles(verified),
         )
 
     async def register(self, token: str, verified: VerifiedToken, *, request_id: str) -> UserRecord:
@@ -108,6 +121,13 @@ class Registry:
         assert user.sub is not None
         known = await self._database.run(partial(people.find_by_identity, iss=user.iss, sub=user.sub))
         return await self._created_or_updated(user, _completed(profile, known), request_id)
+
+    def _roles(self, verified: VerifiedToken) -> frozenset[Role]:
+        is_administrator = any(
+            rule.issuer == verified.iss and rule.value in verified.claims.get(rule.claim, ())
+            for rule in self._administrators
+        )
+        return frozenset({Role.ADMINISTRATOR}) if is_administrator else frozenset()
 
     async def _created_or_updated(self, user: User, profile: Profile, request_id: str) -> UserRecord:
         record = await self._create(user, profile, request_id)

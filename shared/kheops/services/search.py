@@ -5,6 +5,7 @@ from typing import Final
 
 from kheops.dicomweb.attributes import Level
 from kheops.dicomweb.query import Query
+from kheops.domain.policy import private_comments_of
 from kheops.ids import SeriesInstanceUID, StudyInstanceUID
 from kheops.services.audit import AuditTrail
 from kheops.services.reading import Asked, scope_of
@@ -73,6 +74,9 @@ class Search:
             offset=query.offset,
             study=study,
             series=series,
+            favorite=query.favorite,
+            includes=query.includes,
+            reader=private_comments_of(asked.principal),
         )
         page = await self._database.run(partial(catalog_search.find, scope=scope, criteria=criteria))
         shown = dict.fromkeys(StudyInstanceUID(str(found["StudyInstanceUID"])) for found in page.found)

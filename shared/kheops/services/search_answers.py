@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from kheops.dicomweb.attributes import ANSWER_ATTRIBUTES, BY_KEYWORD, BY_TAG, CATALOGED_ATTRIBUTES, Level
-from kheops.dicomweb.dicom_json import DataSet, element, encode
-from kheops.dicomweb.query import Query
+from kheops.dicomweb.dicom_json import DataSet, Element, element, encode
+from kheops.dicomweb.query import KheopsField, Query
 from kheops.dicomweb.resources import Series, SopInstance, Study, to_path
 from kheops.ids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
 from kheops.storage.catalog_search import Found
@@ -144,7 +144,7 @@ class Answers:
 
     def _data_set(self, found: Found) -> DataSet:
         link = self._api_root + self._path(found)
-        answer = {}
+        answer = self._kheops_fields(found)
         for keyword, key in self._keys:
             if keyword in _SAME_IN_ALL:
                 answer[key] = _SAME_IN_ALL[keyword]
@@ -152,6 +152,19 @@ class Answers:
                 answer[key] = element(keyword, link)
             elif keyword in found:
                 answer[key] = element(keyword, found[keyword])
+        return answer
+
+    def _kheops_fields(self, found: Found) -> dict[str, Element]:
+        """Return what KHEOPS answers under private tags, which sort before all others."""
+        answer: dict[str, Element] = {}
+        for field in KheopsField:
+            if field in found:
+                value = found[field]
+                # A series is a favourite or none; of a study, its favourite series are counted.
+                is_flag = isinstance(value, bool)
+                answer[field.key] = (
+                    {"vr": "SH", "Value": [str(value).lower()]} if is_flag else {"vr": "IS", "Value": [value]}
+                )
         return answer
 
     def _path(self, found: Found) -> str:

@@ -15,7 +15,7 @@ from kheops.errors import InvalidTokenError
 from kheops.identity.login import LoggedIn
 from kheops.identity.sessions import SessionSecrets
 from kheops.services.people import Registry
-from kheops.storage import audit, sessions
+from kheops.storage import audit, sessions, viewer_tokens
 from kheops.storage.engine import Database
 from kheops.storage.people import UserRecord
 from kheops.storage.sessions import SessionRecord
@@ -39,6 +39,8 @@ class Session:
     """What the person is called on their own pages."""
     form_token: str = field(repr=False)
     """What each of its forms must carry."""
+    id_hash: bytes = field(repr=False)
+    """Under what it is kept; a viewer token made from it hangs on that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class Sessions:
         def begin(tx: Connection) -> None:
             if replaced_hash is not None:
                 sessions.delete_session(tx, id_hash=replaced_hash)
+                viewer_tokens.revoke_of_session(tx, session=replaced_hash, at=at)
             sessions.delete_ended(tx, at=at, seen_since=at - IDLE_LIFETIME)
             begun = sessions.create_session(
                 tx,
@@ -125,7 +128,7 @@ class Sessions:
             audit.insert_use(tx, replace(asked, user=user), at)
 
         await self._database.run(begin)
-        return BegunSession(self._session(record, secret, name), secret)
+        return BegunSession(self._session(record, secret, id_hash), secret)
 
     async def find(self, secret: str) -> Session | None:
         """Return the session of a browser; ``None`` if there is none, it has ended, or its person is suspended.
@@ -141,10 +144,10 @@ class Sessions:
         record = await self._database.run(partial(_seen, id_hash=id_hash, at=self._clock()))
         if record is None:
             return None
-        return self._session(record, secret, _name(id_hash))
+        return self._session(record, secret, id_hash)
 
     async def end(self, secret: str, *, asked: Use) -> EndedSession | None:
-        """End a session for good; ``None`` if there is none.
+        """End a session for good, and the viewer tokens made from it; ``None`` if there is none.
 
         Parameters
         ----------
@@ -167,9 +170,9 @@ class Sessions:
         sealed = record.sealed_id_token
         return EndedSession(record.iss, None if sealed is None else self._secrets.open_id_token(sealed))
 
-    def _session(self, record: SessionRecord | UserRecord, secret: str, name: str) -> Session:
-        person = Person(user=record.user, iss=record.iss, sub=record.sub, token_id=name)
-        return Session(person, record.name or record.email or record.sub, self._secrets.form_token(secret))
+    def _session(self, record: SessionRecord | UserRecord, secret: str, id_hash: bytes) -> Session:
+        person = Person(user=record.user, iss=record.iss, sub=record.sub, token_id=_name(id_hash))
+        return Session(person, record.name or record.email or record.sub, self._secrets.form_token(secret), id_hash)
 
 
 def _seen(tx: Connection, *, id_hash: bytes, at: datetime) -> SessionRecord | None:
@@ -181,6 +184,7 @@ def _seen(tx: Connection, *, id_hash: bytes, at: datetime) -> SessionRecord | No
 
 def _ended(tx: Connection, *, id_hash: bytes, asked: Use, at: datetime) -> SessionRecord | None:
     record = sessions.delete_session(tx, id_hash=id_hash)
+    viewer_tokens.revoke_of_session(tx, session=id_hash, at=at)
     if record is not None:
         user = User(record.iss, record.sub, _name(id_hash))
         audit.insert_use(tx, replace(asked, user=user), at)

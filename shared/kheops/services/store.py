@@ -11,7 +11,7 @@ from kheops.archive.port import Archive
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.policy import Denied, StoreTarget
-from kheops.domain.principals import AlbumCapability, Principal
+from kheops.domain.principals import AlbumCapability, Principal, ViewerToken, parent_of
 from kheops.domain.resources import AlbumRole
 from kheops.domain.uses import Use
 from kheops.ids import AlbumId, StudyInstanceUID
@@ -62,7 +62,7 @@ class Storing:
         return self._budget
 
     async def target(self, principal: Principal, album: AlbumId | None) -> StoreTarget:
-        """Return where ``principal`` stores: ``album``, or the token's own album, or the inbox.
+        """Return where ``principal`` stores: ``album``, or the token's own album or source, or the inbox.
 
         Raises
         ------
@@ -131,6 +131,9 @@ class Storing:
 def _role(tx: Connection, principal: Principal, album: AlbumId | None) -> AlbumRole | None:
     if album is not None:
         return roles.role_in_album(tx, principal.user, album)
-    if isinstance(principal, AlbumCapability):
-        return roles.role_in(tx, principal.user, principal.album)
+    if isinstance(principal, ViewerToken) and principal.source.album is not None:
+        return roles.role_in(tx, principal.user, principal.source.album)
+    parent = parent_of(principal)
+    if isinstance(parent, AlbumCapability):
+        return roles.role_in(tx, principal.user, parent.album)
     return roles.role_in_inbox(tx, principal.user)

@@ -1,28 +1,30 @@
 """Albums: rows, and what a member sees of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from kheops.domain.albums import AlbumDraft, AlbumEdit, AlbumSort, FlagChanges, Page
+from kheops.domain.albums import AlbumDraft, AlbumEdit, FlagChanges
 from kheops.domain.policy import PermittedAlbum, ReadScope
 from kheops.domain.resources import AlbumFlags
 from kheops.ids import AlbumId, AlbumPk, UserPk, new_album_id
+from kheops.storage.comments import readable_comment
 from kheops.storage.visibility import HOLDS, scope_parameters
 
 __all__ = [
-    "AlbumFilter",
+    "ALBUM_COLUMNS",
+    "MEMBERSHIPS",
     "AlbumRecord",
     "Contents",
+    "album_record",
     "contents",
     "create_album",
     "delete_album",
     "edit_album",
     "find_album",
-    "list_albums",
     "lock_album",
     "lock_album_for_deletion",
 ]
@@ -40,19 +42,12 @@ class AlbumRecord:
     last_event_at: datetime
     flags: AlbumFlags
     number_of_users: int
+    number_of_comments: int
+    """Public ones, and private ones by or for that member."""
     is_admin: bool
     is_favorite: bool
     notification_new_series: bool
     notification_new_comment: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AlbumFilter:
-    """Which of their albums somebody wants listed; nothing set means all."""
-
-    favorite: bool = False
-    can_add_series: bool = False
-    can_create_capability: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,28 +60,22 @@ class Contents:
     modalities: tuple[str, ...] = ()
 
 
-_COLUMNS: Final = """
+ALBUM_COLUMNS: Final = f"""
     a.pk, a.id, a.name, a.description, a.created_at, a.last_event_at, a.add_user, a.download_series, a.send_series,
     a.delete_series, a.add_series, a.write_comments, m.is_admin, m.is_favorite, m.notification_new_series,
     m.notification_new_comment,
-    (SELECT count(*) FROM album_members n WHERE n.album_pk = a.pk) AS number_of_users
-"""
-_MEMBERSHIPS: Final = """
+    (SELECT count(*) FROM album_members n WHERE n.album_pk = a.pk) AS number_of_users,
+    (SELECT count(*) FROM comments c WHERE c.album_pk = a.pk
+        AND {readable_comment("m.user_pk")}) AS number_of_comments
+"""  # noqa: S608 - constants only
+"""Of `MEMBERSHIPS`."""
+MEMBERSHIPS: Final = """
     FROM album_members m
     JOIN users u ON u.pk = m.user_pk AND u.suspended_at IS NULL
     JOIN albums a ON a.pk = m.album_pk AND a.kind = 'album'
     WHERE m.user_pk = :user
 """
-_FILTER: Final = """
-      AND (m.is_favorite OR NOT :favorite)
-      AND (m.is_admin OR a.add_series OR NOT :can_add_series)
-      AND (m.is_admin OR NOT :can_create_capability)
-"""
-_SORTS: Final[Mapping[str, str]] = {
-    "created_time": "a.created_at",
-    "last_event_time": "a.last_event_at",
-    "name": "lower(a.name)",
-}
+"""The albums of a person in good standing, never an inbox."""
 
 
 def create_album(tx: Connection, draft: AlbumDraft, *, creator: UserPk, at: datetime) -> AlbumPk:
@@ -161,37 +150,10 @@ def delete_album(tx: Connection, album: PermittedAlbum) -> None:
 def find_album(tx: Connection, user: UserPk, album: AlbumPk) -> AlbumRecord | None:
     """Return an album as its member ``user`` sees it; ``None`` for who is none."""
     row = tx.execute(
-        text(f"SELECT {_COLUMNS} {_MEMBERSHIPS} AND a.pk = :pk"),
+        text(f"SELECT {ALBUM_COLUMNS} {MEMBERSHIPS} AND a.pk = :pk"),
         {"user": user, "pk": album},
     ).one_or_none()
-    return None if row is None else _record(row)
-
-
-def list_albums(
-    tx: Connection, user: UserPk, wanted: AlbumFilter, sort: AlbumSort, page: Page
-) -> tuple[list[AlbumRecord], int]:
-    """Return a page of the albums that ``user`` is a member of, and how many there are in all.
-
-    Raises
-    ------
-    KeyError
-        If ``sort`` names no order of `AlbumSort`.
-    """
-    parameters = {
-        "user": user,
-        "favorite": wanted.favorite,
-        "can_add_series": wanted.can_add_series,
-        "can_create_capability": wanted.can_create_capability,
-    }
-    direction = "DESC" if sort.descending else "ASC"
-    # The key ends the order, so that pages neither repeat nor skip an album.
-    order = f"{_SORTS[sort.key]} {direction}, a.last_event_at DESC, a.pk {direction}"
-    rows = tx.execute(
-        text(f"SELECT {_COLUMNS} {_MEMBERSHIPS} {_FILTER} ORDER BY {order} LIMIT :limit OFFSET :offset"),
-        {**parameters, "limit": page.limit, "offset": page.offset},
-    ).all()
-    total: int = tx.execute(text(f"SELECT count(*) {_MEMBERSHIPS} {_FILTER}"), parameters).scalar_one()
-    return [_record(row) for row in rows], total
+    return None if row is None else album_record(row)
 
 
 def contents(tx: Connection, scope: ReadScope, albums: Iterable[AlbumPk] | None = None) -> dict[AlbumPk, Contents]:
@@ -226,7 +188,8 @@ def contents(tx: Connection, scope: ReadScope, albums: Iterable[AlbumPk] | None 
     }
 
 
-def _record(row: Row[Any]) -> AlbumRecord:
+def album_record(row: Row[Any]) -> AlbumRecord:
+    """Return the album of a row of `ALBUM_COLUMNS`."""
     return AlbumRecord(
         pk=AlbumPk(row.pk),
         album=AlbumId(row.id),
@@ -236,6 +199,7 @@ def _record(row: Row[Any]) -> AlbumRecord:
         last_event_at=row.last_event_at,
         flags=AlbumFlags(**{each.name: getattr(row, each.name) for each in fields(AlbumFlags)}),
         number_of_users=row.number_of_users,
+        number_of_comments=row.number_of_comments,
         is_admin=row.is_admin,
         is_favorite=row.is_favorite,
         notification_new_series=row.notification_new_series,

@@ -22,10 +22,12 @@ from kheops.dicomweb.matches import (
     Uids,
     Wildcard,
 )
-from kheops.dicomweb.query import Sort
+from kheops.dicomweb.query import KheopsField, Sort
 from kheops.domain.policy import ReadScope
-from kheops.ids import SeriesInstanceUID, StudyInstanceUID
+from kheops.ids import SeriesInstanceUID, StudyInstanceUID, UserPk
 from kheops.storage.columns import INSTANCE_COLUMNS, SERIES_COLUMNS
+from kheops.storage.comments import readable_comment
+from kheops.storage.favorites import FAVORITE_SERIES
 from kheops.storage.visibility import VISIBLE_SERIES, scope_parameters
 
 __all__ = ["Criteria", "Found", "Page", "find"]
@@ -50,6 +52,13 @@ class Criteria:
         The page.
     study, series
         The objects must lie below these.
+    favorite
+        Whether they must be favourites, or none; studies are if one of their series is.
+    includes
+        What is answered of each besides: favourites (at study level, how many of its series are) and at study level
+        the number of comments.
+    reader
+        Whose private comments count; ``None`` for public ones only.
     """
 
     level: Level
@@ -59,6 +68,9 @@ class Criteria:
     offset: int
     study: StudyInstanceUID | None = None
     series: SeriesInstanceUID | None = None
+    favorite: bool | None = None
+    includes: frozenset[KheopsField] = frozenset()
+    reader: UserPk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,26 @@ _FROM: Final = {
 }
 
 
+_FAVORITE_STUDIES: Final = """
+    SELECT s.study_instance_uid, CAST(count(*) AS bigint) AS number FROM favorites f JOIN series s ON s.pk = f.pk
+    GROUP BY s.study_instance_uid
+"""
+_IS_FAVORITE: Final = {
+    Level.STUDY: "t.study_instance_uid IN (SELECT study_instance_uid FROM favorite_studies)",
+    Level.SERIES: "s.pk IN (SELECT pk FROM favorites)",
+}
+_INCLUDED: Final = {
+    (Level.STUDY, KheopsField.FAVORITE): (
+        "coalesce((SELECT f.number FROM favorite_studies f WHERE f.study_instance_uid = t.study_instance_uid), 0)"
+    ),
+    (Level.SERIES, KheopsField.FAVORITE): _IS_FAVORITE[Level.SERIES],
+    (Level.STUDY, KheopsField.COMMENTS): (
+        "(SELECT count(*) FROM comments c WHERE c.study_instance_uid = t.study_instance_uid "  # noqa: S608 - constants only
+        f"AND {readable_comment()})"
+    ),
+}
+
+
 def find(tx: Connection, scope: ReadScope, criteria: Criteria) -> Page:
     """Return a page of the objects of ``scope`` that match.
 
@@ -131,16 +163,23 @@ def find(tx: Connection, scope: ReadScope, criteria: Criteria) -> Page:
     named = _named_studies(criteria)
     below = "" if named is None else " AND s.study_instance_uid = ANY(CAST(:named_studies AS text[]))"
     common = f"WITH visible AS ({VISIBLE_SERIES}{below}), studies AS ({_STUDIES})"
+    if criteria.favorite is not None or KheopsField.FAVORITE in criteria.includes:
+        common += f", favorites AS ({FAVORITE_SERIES}{below}), favorite_studies AS ({_FAVORITE_STUDIES})"
+    if criteria.favorite is not None:
+        conditions.add(f"{'' if criteria.favorite else 'NOT '}{_IS_FAVORITE[criteria.level]}")
     body = f"{_FROM[criteria.level]} WHERE {conditions.sql}"
     parameters: dict[str, object] = {**scope_parameters(scope), **conditions.parameters}
     if named is not None:
         parameters["named_studies"] = sorted(named)
     # Names, order and shape come from the tables of this module; every value is bound.
     page = text(
-        f"{common} SELECT {_selected(criteria.level)}, count(*) OVER () AS total {body} "
+        f"{common} SELECT {_selected(criteria)}, count(*) OVER () AS total {body} "
         f"ORDER BY {_order(criteria)} LIMIT :page_limit OFFSET :page_offset"
     )
-    rows = tx.execute(page, {**parameters, "page_limit": criteria.limit, "page_offset": criteria.offset}).mappings()
+    shown: dict[str, object] = {**parameters, "page_limit": criteria.limit, "page_offset": criteria.offset}
+    if KheopsField.COMMENTS in criteria.includes:
+        shown["reader"] = criteria.reader
+    rows = tx.execute(page, shown).mappings()
     found = [dict(row) for row in rows]
     if found:
         total = found[0]["total"]
@@ -166,10 +205,12 @@ def _present(row: Mapping[str, str | int | Sequence[str] | None]) -> Found:
     return {keyword: value for keyword, value in row.items() if value is not None and keyword != "total"}
 
 
-def _selected(level: Level) -> str:
-    levels = _LEVELS[: _LEVELS.index(level) + 1]
+def _selected(criteria: Criteria) -> str:
+    levels = _LEVELS[: _LEVELS.index(criteria.level) + 1]
     keywords = (keyword for keyword in _EXPRESSIONS if BY_KEYWORD[keyword].level in levels)
-    return ", ".join(f'{_EXPRESSIONS[keyword]} AS "{keyword}"' for keyword in keywords)
+    columns = [f'{_EXPRESSIONS[keyword]} AS "{keyword}"' for keyword in keywords]
+    columns += [f'{_INCLUDED[criteria.level, field]} AS "{field}"' for field in sorted(criteria.includes)]
+    return ", ".join(columns)
 
 
 def _order(criteria: Criteria) -> str:

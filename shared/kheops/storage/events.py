@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from kheops.domain.mutations import MutationType
-from kheops.domain.principals import AlbumCapability, Principal
+from kheops.domain.principals import AlbumCapability, Principal, parent_of
 from kheops.ids import AlbumPk, SeriesInstanceUID, StudyInstanceUID, UserPk
 
 __all__ = ["Mutation", "add_event", "touch_album"]
@@ -27,8 +27,10 @@ class Mutation:
 def add_event(tx: Connection, album: AlbumPk, mutation: Mutation, *, by: Principal, at: datetime) -> None:
     """Write an event in the transaction of what it tells of, and move the album's time of last event.
 
-    A token of album scope is named as the source; one of user scope counts as its person, as in KHEOPS.
+    A token of album scope is named as the source; one of user scope counts as its person, as in KHEOPS, and a viewer
+    token as what it comes from.
     """
+    source = parent_of(by)
     tx.execute(
         text(
             "INSERT INTO events (album_pk, at, mutation_type, user_pk, capability_pk, to_user_pk, "
@@ -41,7 +43,7 @@ def add_event(tx: Connection, album: AlbumPk, mutation: Mutation, *, by: Princip
             "at": at,
             "kind": mutation.kind.value,
             "user": by.user,
-            "capability": by.capability if isinstance(by, AlbumCapability) else None,
+            "capability": source.capability if isinstance(source, AlbumCapability) else None,
             "to_user": mutation.to_user,
             "study": mutation.study,
             "series": list(mutation.series),

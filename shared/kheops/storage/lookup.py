@@ -17,22 +17,33 @@ from typing import Any, Final
 
 import pg8000.native
 
-from kheops.domain.policy import ReadScope
+from kheops.domain.policy import ReadScope, Source
 from kheops.domain.principals import CapabilityPermissions
 from kheops.domain.resources import SeriesFacts, SeriesRef
 from kheops.errors import DatabaseUnavailableError
-from kheops.ids import AlbumPk, CapabilityId, SopInstanceUID, UserPk
+from kheops.ids import AlbumPk, CapabilityId, SopInstanceUID, StudyInstanceUID, UserPk, ViewerTokenPk
 from kheops.observability import get_logger
 from kheops.storage.role_rows import ROLE_COLUMNS, role_of
 from kheops.storage.visibility import HOLDS, scope_parameters
 
-__all__ = ["CapabilityOnRecord", "HotLookup", "InstanceFacts"]
+__all__ = ["CapabilityOnRecord", "HotLookup", "InstanceFacts", "ViewerTokenOnRecord"]
 
 _LOG = get_logger(__name__)
 
 _STATEMENT_TIMEOUT: Final = "2s"
 _QUEUE_LIMIT: Final = 2048
 """Lookups that may wait; beyond it the answer is 503 at once."""
+
+_CAPABILITY_COLUMNS: Final = (
+    "c.id, c.user_pk, u.iss, u.sub, c.album_pk, c.read_permission, c.write_permission, c.appropriate_permission, "
+    "c.download_permission, c.not_before, c.expires_at, c.pk"
+)
+_CAPABILITY_WIDTH: Final = 12
+_CAPABILITY_STANDS: Final = """
+    c.revoked_at IS NULL AND (c.album_pk IS NULL OR EXISTS (
+        SELECT 1 FROM album_members m WHERE m.user_pk = c.user_pk AND m.album_pk = c.album_pk AND m.is_admin))
+"""
+"""It is not revoked, and its owner still stands behind it."""
 
 _STATEMENTS: Final = {
     "series": f"""
@@ -45,15 +56,19 @@ _STATEMENTS: Final = {
     }
           AND s.study_instance_uid = :study AND s.series_instance_uid = :series AND i.sop_instance_uid = :instance
     """,
-    "capability": """
-        SELECT c.id, c.user_pk, u.iss, u.sub, c.album_pk, c.read_permission, c.write_permission,
-               c.appropriate_permission, c.download_permission, c.not_before, c.expires_at, c.pk
+    "capability": f"""
+        SELECT {_CAPABILITY_COLUMNS}
         FROM capabilities c JOIN users u ON u.pk = c.user_pk AND u.suspended_at IS NULL
-        WHERE c.secret_hash = :secret_hash AND c.revoked_at IS NULL
-          AND (c.album_pk IS NULL OR EXISTS (
-              SELECT 1 FROM album_members m
-              WHERE m.user_pk = c.user_pk AND m.album_pk = c.album_pk AND m.is_admin))
-    """,
+        WHERE c.secret_hash = :secret_hash AND {_CAPABILITY_STANDS}
+    """,  # noqa: S608 - constants only
+    "viewer token": f"""
+        SELECT {_CAPABILITY_COLUMNS}, v.pk, v.user_pk, v.acting_party, v.study_instance_uid, v.source_inbox,
+               v.source_album_pk, v.read_permission, v.write_permission, v.expires_at
+        FROM viewer_tokens v JOIN users u ON u.pk = v.user_pk AND u.suspended_at IS NULL
+        LEFT JOIN capabilities c ON c.pk = v.capability_pk
+        WHERE v.secret_hash = :secret_hash AND v.revoked_at IS NULL
+          AND (v.capability_pk IS NULL OR ({_CAPABILITY_STANDS}))
+    """,  # noqa: S608 - constants only
 }
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
 
@@ -78,6 +93,24 @@ class CapabilityOnRecord:
     album: AlbumPk | None
     permissions: CapabilityPermissions
     not_before: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerTokenOnRecord:
+    """A viewer token that nothing has ended but perhaps time, which is not checked."""
+
+    viewer: ViewerTokenPk
+    user: UserPk
+    iss: str
+    sub: str
+    acting_party: str | None
+    capability: CapabilityOnRecord | None
+    """The capability token that it comes from, if it does; its times are not checked either."""
+    study: StudyInstanceUID
+    source: Source
+    read: bool
+    write: bool
     expires_at: datetime
 
 
@@ -134,20 +167,12 @@ class HotLookup:
     async def capability(self, secret_hash: bytes) -> CapabilityOnRecord | None:
         """Return the capability whose secret has this hash, unless it is revoked or its owner has lost the right."""
         rows = await self._ask("capability", {"secret_hash": secret_hash})
-        if not rows:
-            return None
-        row = rows[0]
-        return CapabilityOnRecord(
-            pk=row[11],
-            capability=CapabilityId(row[0]),
-            user=UserPk(row[1]),
-            iss=row[2],
-            sub=row[3],
-            album=None if row[4] is None else AlbumPk(row[4]),
-            permissions=CapabilityPermissions(read=row[5], write=row[6], appropriate=row[7], download=row[8]),
-            not_before=row[9],
-            expires_at=row[10],
-        )
+        return _capability(rows[0]) if rows else None
+
+    async def viewer_token(self, secret_hash: bytes) -> ViewerTokenOnRecord | None:
+        """Return the viewer token whose secret has this hash, unless it or what it comes from has been ended."""
+        rows = await self._ask("viewer token", {"secret_hash": secret_hash})
+        return _viewer_token(rows[0]) if rows else None
 
     async def aclose(self) -> None:
         """End the threads and close their connections."""
@@ -233,6 +258,7 @@ _TYPES: Final = {
     "scope_album": "bigint",
     "scope_inbox": "boolean",
     "scope_admin": "boolean",
+    "scope_study": "text",
     "study": "text",
     "series": "text",
     "instance": "text",
@@ -263,3 +289,34 @@ def _facts(ref: SeriesRef, rows: Sequence[Sequence[Any]]) -> SeriesFacts | None:
     if not rows:
         return None
     return SeriesFacts(ref, tuple(map(role_of, rows)))
+
+
+def _capability(row: Sequence[Any]) -> CapabilityOnRecord:
+    return CapabilityOnRecord(
+        pk=row[11],
+        capability=CapabilityId(row[0]),
+        user=UserPk(row[1]),
+        iss=row[2],
+        sub=row[3],
+        album=None if row[4] is None else AlbumPk(row[4]),
+        permissions=CapabilityPermissions(read=row[5], write=row[6], appropriate=row[7], download=row[8]),
+        not_before=row[9],
+        expires_at=row[10],
+    )
+
+
+def _viewer_token(row: Sequence[Any]) -> ViewerTokenOnRecord:
+    pk, user, acting_party, study, inbox, album, read, write, expires_at = row[_CAPABILITY_WIDTH:]
+    return ViewerTokenOnRecord(
+        viewer=ViewerTokenPk(pk),
+        user=UserPk(user),
+        iss=row[2],
+        sub=row[3],
+        acting_party=acting_party,
+        capability=None if row[0] is None else _capability(row),
+        study=StudyInstanceUID(study),
+        source=Source(inbox=inbox, album=None if album is None else AlbumPk(album)),
+        read=read,
+        write=write,
+        expires_at=expires_at,
+    )

@@ -28,6 +28,7 @@ from kheops.ids import (
     SopInstanceUID,
     StudyInstanceUID,
     UserPk,
+    ViewerTokenPk,
 )
 from kheops.storage.columns import INSTANCE_COLUMNS, SERIES_COLUMNS
 from kheops.storage.visibility import VISIBLE_SERIES, scope_parameters
@@ -77,6 +78,7 @@ class InstanceRecord:
     target: AlbumPk | None
     uploader: UserPk | None
     capability: int | None
+    viewer: ViewerTokenPk | None
     lease_until: datetime | None
     size: int | None
     sha256: bytes | None
@@ -90,14 +92,16 @@ class Reservation:
     target: StoreTarget
     uploader: UserPk
     capability: str | None
-    """The public id of the capability token that was used, if one was."""
+    """The public id of the capability token that was used, or that the viewer token comes from."""
+    viewer: ViewerTokenPk | None
+    """The viewer token that was used, if one was."""
     lease_until: datetime
     at: datetime
 
 
 _INSTANCE: Final = """
     SELECT i.sop_instance_uid, i.series_pk, i.state = 'confirmed' AS is_confirmed, i.upload_id, i.target_pk,
-           i.uploader_pk, i.capability_pk, i.lease_until, i.size, i.sha256, s.study_instance_uid,
+           i.uploader_pk, i.capability_pk, i.viewer_token_pk, i.lease_until, i.size, i.sha256, s.study_instance_uid,
            s.series_instance_uid
     FROM instances i JOIN series s ON s.pk = i.series_pk
 """
@@ -249,6 +253,7 @@ def reserve_instance(  # noqa: PLR0917 - each is a different type
         "upload_id": reservation.upload_id,
         "target_pk": reservation.target.album,
         "uploader_pk": reservation.uploader,
+        "viewer_token_pk": reservation.viewer,
         "lease_until": reservation.lease_until,
         "size": size,
         "sha256": sha256,
@@ -446,6 +451,7 @@ def _record(row: Row[Any]) -> InstanceRecord:
         target=None if row.target_pk is None else AlbumPk(row.target_pk),
         uploader=None if row.uploader_pk is None else UserPk(row.uploader_pk),
         capability=row.capability_pk,
+        viewer=None if row.viewer_token_pk is None else ViewerTokenPk(row.viewer_token_pk),
         lease_until=row.lease_until,
         size=row.size,
         sha256=None if row.sha256 is None else bytes(row.sha256),

@@ -4,14 +4,29 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from kheops.domain.principals import AlbumCapability, CapabilityPermissions, Person, Principal, UserCapability
-from kheops.ids import AlbumPk, CapabilityId, UserPk
+from kheops.domain.policy import Source
+from kheops.domain.principals import (
+    AlbumCapability,
+    CapabilityPermissions,
+    Person,
+    Principal,
+    UserCapability,
+    ViewerParent,
+    ViewerToken,
+)
+from kheops.ids import AlbumPk, CapabilityId, StudyInstanceUID, UserPk, ViewerTokenPk
 
 __all__ = ["principal_of_upload", "stands"]
 
 
 def stands(tx: Connection, principal: Principal, at: datetime) -> bool:
-    """Return whether the person is in good standing and the capability token, if it is one, is still good."""
+    """Return whether the person is in good standing, and the token and what it comes from are still good."""
+    if isinstance(principal, ViewerToken):
+        token = tx.execute(
+            text("SELECT 1 FROM viewer_tokens WHERE pk = :pk AND revoked_at IS NULL AND expires_at > :at"),
+            {"pk": principal.viewer, "at": at},
+        ).one_or_none()
+        return token is not None and stands(tx, principal.parent, at)
     if isinstance(principal, Person):
         found = tx.execute(
             text("SELECT 1 FROM users WHERE pk = :user AND suspended_at IS NULL"), {"user": principal.user}
@@ -27,8 +42,34 @@ def stands(tx: Connection, principal: Principal, at: datetime) -> bool:
     return found is not None
 
 
-def principal_of_upload(tx: Connection, user: UserPk, capability: int | None) -> Principal | None:
+def principal_of_upload(
+    tx: Connection, user: UserPk, *, capability: int | None, viewer: ViewerTokenPk | None
+) -> Principal | None:
     """Return for whom an upload acted, from what its reservation kept; ``None`` if that person or token is gone."""
+    parent = _person_or_capability(tx, user, capability)
+    if parent is None or viewer is None:
+        return parent
+    row = tx.execute(
+        text(
+            "SELECT study_instance_uid, source_inbox, source_album_pk, read_permission, write_permission "
+            "FROM viewer_tokens WHERE pk = :pk"
+        ),
+        {"pk": viewer},
+    ).one_or_none()
+    if row is None:
+        return None
+    album = None if row.source_album_pk is None else AlbumPk(row.source_album_pk)
+    return ViewerToken(
+        viewer=viewer,
+        parent=parent,
+        study=StudyInstanceUID(row.study_instance_uid),
+        source=Source(inbox=row.source_inbox, album=album),
+        read=row.read_permission,
+        write=row.write_permission,
+    )
+
+
+def _person_or_capability(tx: Connection, user: UserPk, capability: int | None) -> ViewerParent | None:
     owner = tx.execute(text("SELECT iss, sub FROM users WHERE pk = :user"), {"user": user}).one_or_none()
     if owner is None:
         return None

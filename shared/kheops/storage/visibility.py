@@ -21,6 +21,7 @@ HOLDS: Final = """
       AND (CAST(:scope_album AS bigint) IS NULL OR a.pk = CAST(:scope_album AS bigint))
       AND (NOT CAST(:scope_inbox AS boolean) OR a.kind = 'inbox')
       AND (NOT CAST(:scope_admin AS boolean) OR m.is_admin)
+      AND (CAST(:scope_study AS text) IS NULL OR s.study_instance_uid = CAST(:scope_study AS text))
 """
 """Every (member, album, series) by which the scope's user reaches a confirmed series; a series may occur often."""
 
@@ -35,4 +36,5 @@ def scope_parameters(scope: ReadScope) -> dict[str, object]:
         "scope_album": scope.album,
         "scope_inbox": scope.inbox,
         "scope_admin": scope.admin,
+        "scope_study": scope.study,
     }

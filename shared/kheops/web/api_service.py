@@ -3,7 +3,7 @@
 from typing import Final
 
 from kheops.domain.uses import UseKind
-from kheops.web.api import albums, capabilities, members, people, probes
+from kheops.web.api import albums, capabilities, comments, history, members, metrics, people, probes, tokens, viewers
 from kheops.web.call import AsgiResponse, Call
 from kheops.web.dispatch import dispatch_table
 from kheops.web.routing import Route, RouteTable
@@ -16,6 +16,7 @@ TABLE: Final = RouteTable(
         Route(("GET",), "/readiness", probes.readiness, public=True),
         Route(("POST",), "/register", people.register, UseKind.PERSON_CREATED, public=True),
         Route(("GET",), "/users", people.find_user, UseKind.PERSON_READ),
+        Route(("GET",), "/metrics", metrics.metrics, UseKind.METRICS_READ),
         Route(("GET",), "/inboxinfo", people.inbox_info, UseKind.ALBUM_READ),
         Route(("GET",), "/albums", albums.list_albums, UseKind.ALBUM_READ),
         Route(("POST",), "/albums", albums.create, UseKind.ALBUM_CREATED),
@@ -29,10 +30,15 @@ TABLE: Final = RouteTable(
         Route(("DELETE",), "/albums/{album}/users/{user}", members.remove, UseKind.MEMBER_REMOVED),
         Route(("PUT",), "/albums/{album}/users/{user}/admin", members.promote, UseKind.ADMIN_CHANGED),
         Route(("DELETE",), "/albums/{album}/users/{user}/admin", members.demote, UseKind.ADMIN_CHANGED),
+        Route(("GET",), "/albums/{album}/events", history.list_events, UseKind.ALBUM_READ),
+        Route(("POST",), "/albums/{album}/comments", comments.comment_on_album, UseKind.COMMENT_WRITTEN),
         Route(("GET",), "/capabilities", capabilities.list_capabilities, UseKind.CAPABILITY_READ),
         Route(("POST",), "/capabilities", capabilities.create, UseKind.CAPABILITY_CREATED),
         Route(("GET",), "/capabilities/{capability}", capabilities.get, UseKind.CAPABILITY_READ),
         Route(("POST",), "/capabilities/{capability}/revoke", capabilities.revoke, UseKind.CAPABILITY_REVOKED),
+        Route(("POST",), "/token", tokens.token, UseKind.VIEWER_TOKEN_CREATED, public=True),
+        Route(("POST",), "/token/introspect", tokens.introspect, UseKind.TOKEN_INTROSPECTED, public=True),
+        Route(("GET",), "/ohifservermetadata", viewers.ohif_server, UseKind.VIEWER_CONFIGURED),
     ]
 )
 """Paths below ``/api`` and ``/api/link/{token}``."""

@@ -7,11 +7,14 @@ from typing import Any, Final
 
 from kheops.dicomweb.resources import (
     Bulkdata,
+    Comments,
+    Favorites,
     Frames,
     InAlbum,
     InstancesOf,
     Metadata,
     OfUser,
+    OhifMetadata,
     Resource,
     Series,
     SeriesOf,
@@ -24,7 +27,10 @@ from kheops.domain.uses import Use, UseKind
 from kheops.errors import MethodNotAllowedError, RouteNotFoundError
 from kheops.web.authentication import authenticate
 from kheops.web.call import AsgiResponse, Call, Handler
+from kheops.web.dicomweb.comments import comment_on_study, list_comments
+from kheops.web.dicomweb.favorites import mark_favorite, unmark_favorite
 from kheops.web.dicomweb.metadata import retrieve_metadata
+from kheops.web.dicomweb.ohif import ohif_metadata
 from kheops.web.dicomweb.retrieve import (
     retrieve_bulkdata,
     retrieve_frames,
@@ -69,6 +75,7 @@ _search = partial(Verb, kind=UseKind.SEARCH)
 _pixels = partial(Verb, kind=UseKind.READ_PIXELS)
 _share = partial(Verb, kind=UseKind.SHARE)
 _remove = partial(Verb, kind=UseKind.REMOVE)
+_mark = partial(Verb, kind=UseKind.FAVORITE_CHANGED)
 
 TABLE: Final[Mapping[type[Resource], Mapping[str, Verb]]] = {
     Studies: {"GET": _search(search_studies), "POST": Verb(_store, UseKind.STORE)},
@@ -85,6 +92,12 @@ TABLE: Final[Mapping[type[Resource], Mapping[str, Verb]]] = {
     Frames: {"GET": _pixels(retrieve_frames)},
     Bulkdata: {"GET": _pixels(retrieve_bulkdata)},
     Metadata: {"GET": Verb(retrieve_metadata, UseKind.READ_METADATA)},
+    OhifMetadata: {"GET": _search(ohif_metadata)},
+    Favorites: {"PUT": _mark(mark_favorite), "DELETE": _mark(unmark_favorite)},
+    Comments: {
+        "GET": Verb(list_comments, UseKind.COMMENT_READ),
+        "POST": Verb(comment_on_study, UseKind.COMMENT_WRITTEN),
+    },
     InAlbum: {"PUT": _share(put_into_album), "DELETE": _remove(remove_from_album)},
     OfUser: {"PUT": _share(send_to_user)},
 }
@@ -144,9 +157,9 @@ def _asked(use: Use, resource: Resource) -> Use:
             return replace(use, studies=(study,), series=(series,))
         case SopInstance(study, series, instance):
             return replace(use, studies=(study,), series=(series,), instances=(instance,))
-        case SeriesOf(study):
+        case SeriesOf(study) | OhifMetadata(study) | Comments(study):
             return _asked(use, study)
-        case InstancesOf(of) | Metadata(of) | OfUser(of, _):
+        case InstancesOf(of) | Metadata(of) | OfUser(of, _) | Favorites(of):
             return _asked(use, of)
         case InAlbum(of, album):
             return replace(_asked(use, of), subject=album)

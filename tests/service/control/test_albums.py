@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from kheops.domain.albums import AlbumDraft, AlbumEdit, AlbumSort, FlagChanges, Page
+from kheops.domain.albums import AlbumDraft, AlbumEdit, AlbumFilter, AlbumSort, FlagChanges, Page
 from kheops.domain.principals import Person
 from kheops.domain.resources import AlbumFlags
 from kheops.ids import AlbumId
-from kheops.services.albums import AlbumFilter
 from kheops.storage.albums import Contents
 from tests.service.control.world import World
 

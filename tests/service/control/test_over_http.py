@@ -311,7 +311,7 @@ GOOD_CAPABILITY = {"title": "t", "scope_type": "user", "read_permission": "true"
         ("GET", "/api/albums?favorite=maybe", {}, "'favorite' must be"),
         ("GET", "/api/albums?unheard=1", {}, "parameters known here"),
         ("GET", "/api/capabilities?user=bob", {}, "'album' only"),
-        ("GET", "/api/users", {}, "'reference' is required"),
+        ("GET", "/api/users", {}, "'reference'"),
         ("POST", "/api/register", {}, "'access_token' is required"),
         ("POST", "/api/register", {"access_token": "junk"}, "not a good access token"),
     ],
@@ -430,7 +430,6 @@ def test_a_database_whose_schema_is_behind_is_not_ready(run: Run) -> None:
         "/api/albums/absent0000/users/a%2Fb/c",
         "/api//albums",
         "/api/comments",
-        "/api/metrics",
     ],
 )
 def test_a_path_that_no_route_has_is_not_found(run: Run, path: str) -> None:

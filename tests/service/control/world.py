@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from kheops import clock
 from kheops.domain.albums import AlbumDraft
-from kheops.domain.principals import AlbumCapability, CapabilityPermissions, Person, UserCapability
+from kheops.domain.principals import AlbumCapability, CapabilityPermissions, Person, Principal, UserCapability
 from kheops.domain.profiles import Profile
 from kheops.domain.resources import AlbumFlags
 from kheops.domain.uses import Outcome, Use, UseKind, User
@@ -169,7 +169,7 @@ class World:
             owner.user, owner.iss, owner.sub, capability, _permissions(permissions), self.key(album)
         )
 
-    def use(self, principal: Person | UserCapability | AlbumCapability, kind: UseKind = UseKind.SHARE) -> Use:
+    def use(self, principal: Principal, kind: UseKind = UseKind.SHARE) -> Use:
         user = User(principal.iss, principal.sub, principal.token_id, principal.acting_party)
         return Use(user=user, kind=kind, outcome=Outcome.GRANTED, source_address=None, request_id="request")
 

@@ -4,7 +4,14 @@ import math
 
 import pytest
 
-from kheops.identity.own_tokens import CAPABILITY_LENGTH, hash_secret, looks_like_capability, new_secret
+from kheops.identity.own_tokens import (
+    CAPABILITY_LENGTH,
+    hash_secret,
+    looks_like_capability,
+    looks_like_viewer_token,
+    new_secret,
+    new_viewer_secret,
+)
 
 PEPPER = b"p" * 16 + b"q" * 16
 
@@ -15,6 +22,16 @@ def test_new_secret_has_the_form_of_a_capability_and_128_bits() -> None:
     assert all(looks_like_capability(secret) for secret in made)
     used = set("".join(made))
     assert math.log2(len(used)) * CAPABILITY_LENGTH > 128
+
+
+def test_new_viewer_secret_has_a_form_of_its_own_and_256_bits() -> None:
+    made = {new_viewer_secret() for _ in range(1000)}
+    assert len(made) == 1000
+    assert all(looks_like_viewer_token(secret) and not looks_like_capability(secret) for secret in made)
+    assert len(set("".join(secret[1:] for secret in made))) == 62
+    assert not looks_like_viewer_token(new_secret())
+    for other in ("v" * 43, "v" * 45, "w" * 44, "v" + "a" * 42 + "-", "v" + "a" * 43 + "\n", "v" + "é" * 43):
+        assert not looks_like_viewer_token(other)
 
 
 @pytest.mark.parametrize(

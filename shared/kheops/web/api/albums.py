@@ -1,6 +1,8 @@
 """``/albums``: creating, listing, reading, editing, deleting, favourites."""
 
+import re
 from dataclasses import fields
+from datetime import date
 from typing import Final
 
 from starlette.responses import Response
@@ -8,9 +10,12 @@ from starlette.responses import Response
 from kheops.domain.albums import (
     ALBUM_DESCRIPTION_LENGTH,
     ALBUM_NAME_LENGTH,
+    ALBUM_SORTS,
     AlbumDraft,
     AlbumEdit,
+    AlbumFilter,
     AlbumSort,
+    Days,
     FlagChanges,
     Page,
 )
@@ -18,9 +23,9 @@ from kheops.domain.resources import AlbumFlags
 from kheops.domain.uses import UseKind
 from kheops.errors import BadQueryParameterError
 from kheops.ids import AlbumId
-from kheops.services.albums import AlbumFilter, AlbumView
+from kheops.services.albums import AlbumView
 from kheops.web.api.answers import Json, done, json_of, listed, local_time, member_json
-from kheops.web.api.parameters import album_of, bounded, form_of, query_of
+from kheops.web.api.parameters import Query, album_of, bounded, form_of, query_of
 from kheops.web.call import Call, Form
 
 __all__ = ["create", "delete", "edit", "get", "list_albums", "mark_favorite", "unmark_favorite"]
@@ -33,7 +38,20 @@ _FLAGS: Final = {
     "addSeries": "add_series",
     "writeComments": "write_comments",
 }
-_SORTS: Final = ("created_time", "last_event_time", "name")
+_LISTING: Final = (
+    "name",
+    "created_time",
+    "last_event_time",
+    "modality",
+    "favorite",
+    "canAddSeries",
+    "canCreateCapabilityToken",
+    "fuzzymatching",
+    "limit",
+    "offset",
+    "sort",
+)
+_DAY: Final = re.compile(r"[0-9]{8}", re.ASCII)
 
 
 async def create(call: Call) -> Response:
@@ -49,8 +67,15 @@ async def create(call: Call) -> Response:
 
 
 async def list_albums(call: Call) -> Response:
-    query = query_of(call, "limit", "offset", "sort", "favorite", "canAddSeries", "canCreateCapabilityToken")
+    query = query_of(call, *_LISTING)
+    name, modality = query.one("name"), query.one("modality")
     wanted = AlbumFilter(
+        # As in every search: an empty value matches everything.
+        name=name or None,
+        sounds_like=query.flag("fuzzymatching"),
+        created=_days(query, "created_time"),
+        last_event=_days(query, "last_event_time"),
+        modality=modality or None,
         favorite=query.flag("favorite"),
         can_add_series=query.flag("canAddSeries"),
         can_create_capability=query.flag("canCreateCapabilityToken"),
@@ -115,9 +140,31 @@ def _sort(text: str | None) -> AlbumSort:
     if text is None:
         return AlbumSort()
     key = text.removeprefix("-")
-    if key not in _SORTS:
-        raise BadQueryParameterError(f"'sort' may be {', '.join(_SORTS)}, with - before it for descending.")
+    if key not in ALBUM_SORTS:
+        raise BadQueryParameterError(f"'sort' may be {', '.join(ALBUM_SORTS)}, with - before it for descending.")
     return AlbumSort(key=key, descending=text.startswith("-"))
+
+
+def _days(query: Query, name: str) -> Days:
+    """Return a day, or a range such as ``20260101-20260131``, ``20260101-`` or ``-20260131``."""
+    text = query.one(name)
+    if not text:
+        return Days()
+    first, dash, last = text.partition("-")
+    if first or last:
+        try:
+            return Days(_day(first), _day(last) if dash else _day(first))
+        except ValueError:
+            pass
+    raise BadQueryParameterError(f"'{name}' must be a day as yyyyMMdd, or a range of days.")
+
+
+def _day(text: str) -> date | None:
+    if not text:
+        return None
+    if _DAY.fullmatch(text) is None:
+        raise ValueError
+    return date(int(text[:4]), int(text[4:6]), int(text[6:]))
 
 
 def _json(view: AlbumView) -> Json:
@@ -139,7 +186,7 @@ def _json(view: AlbumView) -> Json:
         "created_time": local_time(record.created_at),
         "last_event_time": local_time(record.last_event_at),
         "number_of_users": record.number_of_users,
-        "number_of_comments": 0,
+        "number_of_comments": record.number_of_comments,
         "users": None if view.members is None else [member_json(member) for member in view.members],
         **{each.name: getattr(record.flags, each.name) for each in fields(AlbumFlags)},
         "is_admin": record.is_admin,

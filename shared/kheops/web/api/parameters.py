@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from kheops.domain.albums import Page
@@ -20,10 +20,16 @@ class Query:
     """A query string whose names are known and given once each."""
 
     values: Mapping[str, str]
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Values of those names that may be given more than once, where they are given."""
 
     def one(self, name: str) -> str | None:
         """Return a value; ``None`` if absent."""
         return self.values.get(name)
+
+    def all(self, name: str) -> tuple[str, ...] | None:
+        """Return the values of a name that may be given more than once; ``None`` if absent."""
+        return self.lists.get(name)
 
     def flag(self, name: str) -> bool:
         """Return a boolean, false if absent; raise `BadQueryParameterError` unless it is true or false."""
@@ -46,16 +52,21 @@ class Query:
         return int(text)
 
 
-def query_of(call: Call, *known: str) -> Query:
-    """Return the query string; raise `BadQueryParameterError` if it has other names, or one twice."""
+def query_of(call: Call, *known: str, repeated: tuple[str, ...] = ()) -> Query:
+    """Return the query string; raise `BadQueryParameterError` if it has other names, or one of ``known`` twice."""
     pairs = call.query()
-    values = dict(pairs)
-    if values.keys() - set(known):
-        names = ", ".join(f"'{name}'" for name in known) or "none"
+    if {name for name, _ in pairs} - {*known, *repeated}:
+        names = ", ".join(f"'{name}'" for name in (*known, *repeated)) or "none"
         raise BadQueryParameterError(f"The parameters known here are: {names}.")
-    if len(values) != len(pairs):
+    lists: dict[str, tuple[str, ...]] = {}
+    for name, value in pairs:
+        if name in repeated:
+            lists[name] = (*lists.get(name, ()), value)
+    once = [pair for pair in pairs if pair[0] not in repeated]
+    values = dict(once)
+    if len(values) != len(once):
         raise BadQueryParameterError("A parameter is given more than once.")
-    return Query(values)
+    return Query(values, lists)
 
 
 async def form_of(call: Call, *known: str) -> Form:

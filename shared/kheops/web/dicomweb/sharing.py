@@ -9,13 +9,21 @@ from kheops.ids import album_id
 from kheops.services.sharing import NamedSource, Selection
 from kheops.web.call import Call
 
-__all__ = ["put_into_album", "put_into_inbox", "remove_from_album", "remove_from_inbox", "send_to_user"]
+__all__ = [
+    "put_into_album",
+    "put_into_inbox",
+    "remove_from_album",
+    "remove_from_inbox",
+    "selection_of",
+    "send_to_user",
+    "source_of",
+]
 
 
 async def put_into_inbox(call: Call, resource: Study | Series) -> Response:
     """Answer ``PUT /studies/{S}[/series/{R}]``: take into the own inbox."""
     await call.process.sharing.put_into_inbox(
-        call.principal, _selection(resource), source=_source(call), asked=call.use(UseKind.SHARE)
+        call.principal, selection_of(resource), source=source_of(call), asked=call.use(UseKind.SHARE)
     )
     return Response(status_code=201)
 
@@ -24,9 +32,9 @@ async def put_into_album(call: Call, resource: InAlbum) -> Response:
     """Answer ``PUT /studies/{S}[/series/{R}]/albums/{A}``."""
     await call.process.sharing.put_into_album(
         call.principal,
-        _selection(resource.of),
+        selection_of(resource.of),
         resource.album,
-        source=_source(call),
+        source=source_of(call),
         asked=call.use(UseKind.SHARE),
     )
     return Response(status_code=201)
@@ -35,7 +43,7 @@ async def put_into_album(call: Call, resource: InAlbum) -> Response:
 async def send_to_user(call: Call, resource: OfUser) -> Response:
     """Answer ``PUT /studies/{S}[/series/{R}]/users/{U}``."""
     await call.process.sharing.send_to_user(
-        call.principal, _selection(resource.of), resource.user, source=_source(call), asked=call.use(UseKind.SHARE)
+        call.principal, selection_of(resource.of), resource.user, source=source_of(call), asked=call.use(UseKind.SHARE)
     )
     return Response(status_code=201)
 
@@ -43,7 +51,9 @@ async def send_to_user(call: Call, resource: OfUser) -> Response:
 async def remove_from_inbox(call: Call, resource: Study | Series) -> Response:
     """Answer ``DELETE /studies/{S}[/series/{R}]``: out of the own inbox."""
     _no_query(call)
-    await call.process.sharing.remove_from_inbox(call.principal, _selection(resource), asked=call.use(UseKind.REMOVE))
+    await call.process.sharing.remove_from_inbox(
+        call.principal, selection_of(resource), asked=call.use(UseKind.REMOVE)
+    )
     return Response(status_code=204)
 
 
@@ -51,16 +61,17 @@ async def remove_from_album(call: Call, resource: InAlbum) -> Response:
     """Answer ``DELETE /studies/{S}[/series/{R}]/albums/{A}``."""
     _no_query(call)
     await call.process.sharing.remove_from_album(
-        call.principal, _selection(resource.of), resource.album, asked=call.use(UseKind.REMOVE)
+        call.principal, selection_of(resource.of), resource.album, asked=call.use(UseKind.REMOVE)
     )
     return Response(status_code=204)
 
 
-def _selection(of: Study | Series) -> Selection:
+def selection_of(of: Study | Series) -> Selection:
+    """Return what a path names, for what is done to series."""
     return Selection(of.study_instance_uid, of.series_instance_uid if isinstance(of, Series) else None)
 
 
-def _source(call: Call) -> NamedSource:
+def source_of(call: Call) -> NamedSource:
     """Return where the series are to come from: ``album={A}``, ``inbox`` or neither."""
     pairs = call.query()
     given = dict(pairs)

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Final
 
-from kheops.domain.albums import AlbumSort, Page
+from kheops.domain.albums import AlbumFilter, AlbumSort, Page
 from kheops.domain.uses import UseKind
 from kheops.ids import album_id
-from kheops.services.albums import AlbumFilter, AlbumView
+from kheops.services.albums import AlbumView
 from kheops.services.sessions import Session
 from kheops.web.call import AsgiResponse, Call
 from kheops.web.pages.document import page

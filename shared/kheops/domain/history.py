@@ -1,0 +1,35 @@
+"""Which part of an album's history somebody wants to see."""
+
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+
+from kheops.domain.mutations import MutationType
+from kheops.ids import CapabilityId, SeriesInstanceUID, StudyInstanceUID
+
+__all__ = ["HistoryFilter", "MutationFilter"]
+
+
+@dataclass(frozen=True, slots=True)
+class MutationFilter:
+    """Which mutations; ``None`` restricts nothing, and several restrictions hold together."""
+
+    kinds: AbstractSet[MutationType] | None = None
+    users: AbstractSet[str] | None = None
+    """References to people by whom; nobody is found by one that nobody answers to."""
+    studies: AbstractSet[StudyInstanceUID] | None = None
+    series: AbstractSet[SeriesInstanceUID] | None = None
+    capabilities: AbstractSet[CapabilityId] | None = None
+    """Tokens of album scope by which."""
+    start: datetime | None = None
+    end: datetime | None = None
+    """To the second, which is included."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """Comments, mutations, or both; the default is everything."""
+
+    comments: bool = True
+    mutations: MutationFilter | None = MutationFilter()
+    """``None`` leaves mutations out."""

@@ -1,0 +1,2 @@
+-- Outbox, webhooks and their deliveries, notification digests.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Links with passcodes, and invitations by e-mail address.
+SELECT 1;

@@ -1,0 +1,2 @@
+-- Report providers, authorization codes, and assertions used.
+SELECT 1;

@@ -1,0 +1,31 @@
+"""``/metrics``."""
+
+from starlette.responses import Response
+
+from kheops.services.metrics import Metrics
+from kheops.web.api.answers import Json, json_of
+from kheops.web.api.parameters import query_of
+from kheops.web.call import Call
+
+__all__ = ["metrics"]
+
+
+async def metrics(call: Call) -> Response:
+    query_of(call)
+    return json_of(_json(await call.process.counting.everything(call.principal)))
+
+
+def _json(counted: Metrics) -> Json:
+    """Return counts under KHEOPS's names."""
+    return {
+        **counted.counts,
+        "users_in_album_histogram": [
+            {"nb_users": size, "nb_albums": number} for size, number in counted.users_in_albums
+        ],
+        "series_in_album_histogram": [
+            {"nb_series": size, "nb_albums": number} for size, number in counted.series_in_albums
+        ],
+        "series_in_study_histogram": [
+            {"nb_series": size, "nb_studies": number} for size, number in counted.series_in_studies
+        ],
+    }

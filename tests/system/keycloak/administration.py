@@ -1,0 +1,91 @@
+"""Keycloak's administration REST API, as far as the tests need it."""
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from local.keycloak import ADMINISTRATOR, REALM, Keycloak
+from local.provider import Person
+
+__all__ = ["Administration", "administration", "password_token"]
+
+_REFRESH_AFTER_SECONDS = 30
+
+
+def password_token(keycloak: Keycloak, realm: str, user: str, password: str) -> str:
+    """Return a token of Keycloak's own client for administrators."""
+    answer = httpx.post(
+        f"{keycloak.address}/realms/{realm}/protocol/openid-connect/token",
+        data={"grant_type": "password", "client_id": "admin-cli", "username": user, "password": password},
+        trust_env=False,
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["access_token"])
+
+
+class Administration:
+    """Keycloak's administrator at work in our realm."""
+
+    def __init__(self, keycloak: Keycloak, http: httpx.Client) -> None:
+        self._keycloak = keycloak
+        self._http = http
+        self._token = ""
+        self._since = float("-inf")
+
+    def call(self, method: str, path: str, *, status: int, json: object = None) -> httpx.Response:
+        """Call below the realm."""
+        # Its tokens are good for a minute.
+        if time.monotonic() - self._since > _REFRESH_AFTER_SECONDS:
+            self._token = password_token(self._keycloak, "master", ADMINISTRATOR, self._keycloak.secrets.administrator)
+            self._since = time.monotonic()
+        answer = self._http.request(
+            method,
+            f"{self._keycloak.address}/admin/realms/{REALM}{path}",
+            headers={"Authorization": f"Bearer {self._token}"},
+            json=json,
+        )
+        assert answer.status_code == status, (method, path, answer.status_code, answer.text)
+        return answer
+
+    def new_person(self, name: str, *, email_verified: bool = True) -> Person:
+        """Make somebody of whom no other test knows."""
+        user_name = f"{name}-{secrets.token_hex(4)}"
+        person = Person(user_name, name.title(), "Test", secrets.token_urlsafe(12), f"{user_name}@example.org")
+        self.call(
+            "POST",
+            "/users",
+            status=201,
+            json={
+                "username": person.user_name,
+                "enabled": True,
+                "firstName": person.given_name,
+                "lastName": person.family_name,
+                "email": person.email,
+                "emailVerified": email_verified,
+                "credentials": [{"type": "password", "value": person.password, "temporary": False}],
+            },
+        )
+        return person
+
+    def user(self, user_name: str) -> dict[str, Any]:
+        """Return somebody's record."""
+        (found,) = self.call("GET", f"/users?exact=true&username={user_name}", status=200).json()
+        assert isinstance(found, dict)
+        return found
+
+    def change(self, user_name: str, **changes: object) -> None:
+        """Change somebody's record."""
+        record = self.user(user_name)
+        self.call("PUT", f"/users/{record['id']}", status=204, json={**record, **changes})
+
+
+@contextmanager
+def administration(keycloak: Keycloak) -> Iterator[Administration]:
+    """Give the administrator."""
+    with httpx.Client(trust_env=False, timeout=60) as http:
+        yield Administration(keycloak, http)

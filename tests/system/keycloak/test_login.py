@@ -1,0 +1,163 @@
+"""Logging in at the real Keycloak, staying logged in, logging out, and being kept out."""
+
+import re
+
+import httpx
+import pytest
+
+from local.oidc_login import LoginError, new_browser, tokens_of, walk
+from local.provider import Client
+from tests.system.keycloak.conftest import World
+
+
+def _our_page(world: World, browser: httpx.Client) -> str:
+    """Log Alice in at our pages by Keycloak's form, and return the page that she sees then."""
+    home = f"{world.stack.public_url}/"
+    alice = world.person("alice")
+    back = walk(
+        browser,
+        f"{home}login",
+        until=lambda address: address == home,
+        user_name=alice.user_name,
+        password=alice.password,
+    )
+    page = browser.get(back)
+    assert page.status_code == 200
+    return page.text
+
+
+def test_our_pages_log_in_by_the_form_and_out_at_keycloak_too(world: World) -> None:
+    home = f"{world.stack.public_url}/"
+    with new_browser() as browser:
+        page = _our_page(world, browser)
+        assert "Alice Adams" in page
+        # The same browser has Keycloak's session: no form comes in between.
+        tokens = world.log_in(world.person("alice"), browser)
+        assert "username" not in browser.get(f"{home}login", follow_redirects=True).text
+        found = re.search(r'name="form_token" value="([^"]+)"', page)
+        assert found is not None
+        # Logging in once more has made another session of ours, with another form token.
+        found = re.search(r'name="form_token" value="([^"]+)"', browser.get(home).text)
+        assert found is not None
+        left = browser.post(f"{home}logout", data={"form_token": found[1]}, headers={"Origin": world.stack.public_url})
+        assert left.headers["location"].startswith(f"{world.keycloak.issuer}/protocol/openid-connect/logout?")
+        ended = browser.get(left.headers["location"])
+        assert (ended.status_code, ended.headers["location"].split("?")[0]) == (302, home)
+        assert "Alice Adams" not in browser.get(home).text
+        assert 'name="username"' in browser.get(f"{home}login", follow_redirects=True).text
+    refused = world.refresh(tokens.refresh_token)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+
+
+def test_wrong_password_does_not_log_in(world: World) -> None:
+    person = world.administration.new_person("gwen")
+    with new_browser() as browser, pytest.raises(LoginError, match="wrong name or password"):
+        tokens_of(
+            browser,
+            world.keycloak.issuer,
+            world.stack.script_client,
+            user_name=person.user_name,
+            password="a guess",
+        )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        ({}, "invalid_request"),
+        ({"code_challenge": "x" * 43, "code_challenge_method": "plain"}, "invalid_request"),
+    ],
+)
+def test_no_code_without_pkce_by_s256(world: World, parameters: dict[str, str], error: str) -> None:
+    client = world.stack.script_client
+    query = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": client.redirect_uris[0],
+        "scope": "openid",
+        "state": "s",
+        **parameters,
+    }
+    with new_browser() as browser:
+        answer = browser.get(f"{world.keycloak.issuer}/protocol/openid-connect/auth", params=query)
+    assert answer.status_code == 302
+    assert httpx.URL(answer.headers["location"]).params["error"] == error
+
+
+def test_code_is_worth_nothing_with_another_verifier(world: World) -> None:
+    client = world.stack.script_client
+    bob = world.person("bob")
+    query = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": client.redirect_uris[0],
+        "scope": "openid",
+        "state": "s",
+        "code_challenge": "x" * 43,
+        "code_challenge_method": "S256",
+    }
+    with new_browser() as browser:
+        location = walk(
+            browser,
+            str(httpx.URL(f"{world.keycloak.issuer}/protocol/openid-connect/auth", params=query)),
+            until=lambda address: address.startswith(client.redirect_uris[0]),
+            user_name=bob.user_name,
+            password=bob.password,
+        )
+    refused = world.token_endpoint(
+        grant_type="authorization_code",
+        code=httpx.URL(location).params["code"],
+        redirect_uri=client.redirect_uris[0],
+        code_verifier="v" * 43,
+    )
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+
+
+def test_desktop_tools_come_back_to_a_port_of_their_own(world: World) -> None:
+    desktop = Client("kheops-desktop", "Desktop", ("http://127.0.0.1/callback",))
+    tokens = world.log_in(world.person("bob"), client=desktop, redirect_uri="http://127.0.0.1:43210/callback")
+    assert world.api_status(tokens.access_token) == 200
+
+
+def test_refresh_token_gives_a_good_access_token_once(world: World) -> None:
+    tokens = world.log_in(world.person("bob"))
+    answer = world.refresh(tokens.refresh_token)
+    assert answer.status_code == 200
+    assert answer.json()["access_token"] != tokens.access_token
+    assert world.api_status(answer.json()["access_token"]) == 200
+    again = world.refresh(tokens.refresh_token)
+    assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
+
+
+def test_disabled_person_gets_no_new_token_and_keeps_the_old_one_until_it_expires(world: World) -> None:
+    person = world.administration.new_person("frank")
+    tokens = world.log_in(person)
+    assert world.api_status(tokens.access_token) == 200
+    world.administration.change(person.user_name, enabled=False)
+    refused = world.refresh(tokens.refresh_token)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+    with pytest.raises(LoginError):
+        world.log_in(person)
+    # docs/operations.md, "Limits": what the issuer revokes is not noticed before the token's end.
+    assert world.api_status(tokens.access_token) == 200
+
+
+def test_guessing_passwords_locks_the_account_for_a_while(world: World) -> None:
+    person = world.administration.new_person("erin")
+    with new_browser() as browser:
+        for _ in range(5):
+            with pytest.raises(LoginError, match="wrong name or password"):
+                tokens_of(
+                    browser,
+                    world.keycloak.issuer,
+                    world.stack.script_client,
+                    user_name=person.user_name,
+                    password="a guess",
+                )
+    with pytest.raises(LoginError, match="wrong name or password"):
+        world.log_in(person)
+    identity = world.administration.user(person.user_name)["id"]
+    status = world.administration.call("GET", f"/attack-detection/brute-force/users/{identity}", status=200).json()
+    assert status["disabled"] is True
+    world.administration.call("DELETE", f"/attack-detection/brute-force/users/{identity}", status=204)
+    assert world.api_status(world.log_in(person).access_token) == 200
