@@ -55,6 +55,9 @@ RULES: dict[AlbumAction, tuple[str, str, str]] = {
     AlbumAction.MANAGE_ADMINS: (ADMINISTRATORS, NOBODY, NOBODY),
     AlbumAction.MANAGE_CAPABILITIES: (ADMINISTRATORS, NOBODY, NOBODY),
     AlbumAction.DELETE_ALBUM: (ADMINISTRATORS, NOBODY, NOBODY),
+    AlbumAction.READ_COMMENT: (EVERY_MEMBER, "r", NOBODY),
+    AlbumAction.WRITE_COMMENT: ("write_comments", "rw", NOBODY),
+    AlbumAction.EDIT_FAVORITES: ("add_series", "rw", NOBODY),
 }
 
 
@@ -308,4 +311,5 @@ def test_a_refusal_tells_of_tokens_and_roles_and_of_nothing_else() -> None:
         Reason.TOKEN_LACKS_APPROPRIATE,
         Reason.TOKEN_KIND,
         Reason.ALBUM_ROLE,
+        Reason.NOT_ADMINISTRATOR,
     }

@@ -24,6 +24,10 @@ ALLOWED = {
     f"{BASE}/users/bob": "OPTIONS, PUT",
     "/studies/1.2/albums/0123456789": "DELETE, OPTIONS, PUT",
     "/studies/1.2/users/bob%40example.org": "OPTIONS, PUT",
+    "/studies/1.2/comments": "GET, HEAD, OPTIONS, POST",
+    "/studies/1.2/ohifmetadata": "GET, HEAD, OPTIONS",
+    "/studies/1.2/favorites": "DELETE, OPTIONS, PUT",
+    f"{BASE}/favorites": "DELETE, OPTIONS, PUT",
 }
 ABSENT = [
     "/",

@@ -233,7 +233,7 @@ def test_it_adds_to_its_study_only() -> None:
 def test_it_is_the_origin_that_its_parent_is() -> None:
     by_alice = SeriesOnRecord(STUDY, SeriesState.CONFIRMED, OriginUser(ALICE), None)
     by_album = replace(by_alice, origin=OriginAlbum(ALBUM))
-    base = StoreFacts(series=by_alice, study_on_record=True, study_open=True, origin_role=None)
+    base = StoreFacts(series=by_alice, study_on_record=True, study_open=True, origin_role=None, target_holds=True)
     for parent, role, adds in (
         (PERSON, inbox, True),
         (user_token("w"), inbox, True),
