@@ -70,7 +70,7 @@ set-up:  ## Make .venv and install PostgreSQL where absent
 
 .PHONY: set-up-everything
 set-up-everything:
-	@local/setup.sh orthanc
+	@local/setup.sh orthanc archivers
 	@local/setup.sh keycloak || echo 'set-up: the tests that need Keycloak will be skipped' >&2
 
 .PHONY: set-up-bench

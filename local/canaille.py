@@ -43,6 +43,8 @@ class Canaille:
             "client_secret": web_client.client_secret,
             "scopes": ["openid", "profile", "email", "groups"],
             "label": "Demo login",
+            # It takes a form for the answer to its own question, and loses where to go back to.
+            "logout": "get",
         }
 
 
@@ -53,10 +55,12 @@ def start_canaille(
     port: int,
     people: tuple[Person, ...],
     clients: tuple[Client, ...],
+    further: str = "",
 ) -> Canaille:
     """Start the provider in ``folder``, with ``people`` and ``clients`` registered.
 
-    Its RSA key is made once and kept, so that tokens of an earlier start stay good.
+    Its RSA key is made once and kept, so that tokens of an earlier start stay good. ``further`` are lines of its
+    settings of OpenID Connect.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def start_canaille(
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     configuration = folder / "canaille.toml"
-    write_private(configuration, _configuration(folder, port))
+    write_private(configuration, _configuration(folder, port, further))
     environment = {"CANAILLE_CONFIG": str(configuration)}
     _seed(folder, environment, people, clients)
     issuer = f"http://127.0.0.1:{port}"
@@ -107,7 +111,7 @@ def _seed(folder: Path, environment: dict[str, str], people: tuple[Person, ...],
     stamp.write_text(digest, "utf-8")
 
 
-def _configuration(folder: Path, port: int) -> str:
+def _configuration(folder: Path, port: int, further: str) -> str:
     key = _kept_key(folder / "key.json")
     cookie_key = _kept_text(folder / "cookie-key")
     inline_key = ", ".join(f"{name} = {json.dumps(value)}" for name, value in key.items())
@@ -127,6 +131,7 @@ DATABASE_URI = {json.dumps(f"sqlite:///{folder / 'canaille.sqlite'}")}
 
 [CANAILLE_OIDC]
 ACTIVE_JWKS = [{{ {inline_key} }}]
+{further}
 
 [OAUTH2_TOKEN_EXPIRES_IN]
 authorization_code = {_HOUR_SECONDS}

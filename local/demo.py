@@ -1,6 +1,7 @@
 """``make demo``: the whole system in the foreground until Ctrl-C, with what to try."""
 
 import argparse
+import os
 import sys
 import time
 from typing import Final
@@ -80,7 +81,8 @@ reads; to share and to make links, take one that may do all that alice may:
          -d read_permission=true {api}/capabilities
     curl -sS {api}/link/THE_ACCESS_TOKEN/studies
 
-Logs are in {stack.processes.logs}. Ctrl-C ends it; started again, it finds its data again.
+Logs are in {stack.processes.logs}. Ctrl-C ends it, and in the background `kill {os.getpid()}` does; started again, it
+finds its data again.
 """
 
 

@@ -63,13 +63,18 @@ class Gateway:
             if failure is not None:
                 await send({"type": "lifespan.startup.failed", "message": failure})
                 return
-        maintenance = asyncio.create_task(maintain_forever(await open_process()))
+        process = await open_process()
+        scheduled = [
+            asyncio.create_task(maintain_forever(process)),
+            asyncio.create_task(process.outbox.run_forever()),
+        ]
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        maintenance.cancel()
+        for task in scheduled:
+            task.cancel()
         for stop in stops:
             stop.set()
-        await asyncio.gather(*tasks, maintenance, return_exceptions=True)
+        await asyncio.gather(*tasks, *scheduled, return_exceptions=True)
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -281,13 +281,17 @@ def _with_parent_death(command: Sequence[str], *, run_as: RunAs | None, stop_sig
 
 @contextlib.contextmanager
 def unwinding_on_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does: through every ``finally`` and ``with``."""
+    """Let SIGTERM, SIGHUP and SIGINT end the program as Ctrl-C does: through every ``finally`` and ``with``.
+
+    A shell that is not interactive starts what runs in its background with SIGINT ignored, and Python leaves it so.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
         del frame
         sys.exit(128 + number)
 
-    previous = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    handlers = {signal.SIGTERM: leave, signal.SIGHUP: leave, signal.SIGINT: signal.default_int_handler}
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

@@ -77,6 +77,8 @@ def start_services(
         "KHEOPS_ADMINISTRATORS": json.dumps(administrators),
         "KHEOPS_TOKEN_PEPPER": token_pepper,
         "KHEOPS_SESSION_KEY": session_key,
+        "KHEOPS_MAIL_FROM": "kheops@localhost.localdomain",
+        "KHEOPS_MAIL_FOLDER": str(folder / "mail"),
         **store.settings,
         **extra,
     }

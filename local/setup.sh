@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Sets up what `make` needs on Debian 12 with Python 3.11, and again only what has changed since.
 #
-#   local/setup.sh [orthanc] [keycloak] [bench]
+#   local/setup.sh [orthanc] [archivers] [keycloak] [bench]
 #
 # Always: the virtual environment .venv, by the hashes of requirements-dev.lock, and PostgreSQL 13 or later.
-# orthanc: Orthanc with its DICOMweb plug-in, and DCMTK.   bench: nginx and wrk.
+# orthanc: Orthanc with its DICOMweb plug-in, and DCMTK.   archivers: Info-ZIP and 7-Zip.   bench: nginx and wrk.
 # keycloak: Keycloak's distribution from Maven Central, into .local/cache; Java 17 or later and Maven.
 # Debian packages are installed by apt-get, which only root can; without root they must be there already.
 set -euo pipefail
@@ -118,8 +118,8 @@ has_commands() {
 
 for argument in "$@"; do
     case $argument in
-    orthanc | keycloak | bench) ;;
-    *) fail "unknown argument '$argument'; there are: orthanc, keycloak, bench" ;;
+    orthanc | archivers | keycloak | bench) ;;
+    *) fail "unknown argument '$argument'; there are: orthanc, archivers, keycloak, bench" ;;
     esac
 done
 
@@ -132,6 +132,7 @@ for argument in "$@"; do
         has_orthanc || debian_packages Orthanc orthanc orthanc-dicomweb orthanc-gdcm dcmtk
         has_orthanc || fail "Orthanc is not where Debian's packages put it: see has_orthanc in this script."
         ;;
+    archivers) has_commands unzip 7zz || debian_packages 'Info-ZIP and 7-Zip' unzip 7zip ;;
     keycloak) keycloak ;;
     bench) has_bench || debian_packages 'nginx and wrk' nginx wrk ;;
     esac

@@ -96,7 +96,9 @@ class Stack:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as ending:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Patients' data, passwords and keys; one that an earlier version made was open to everybody.
+            self._folder.chmod(0o700)
             ending.enter_context(_alone(self._folder))
             if self._fresh:
                 _remove_data(self._folder)

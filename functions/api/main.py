@@ -15,7 +15,7 @@ from kheops.web.call import AsgiResponse
 __all__ = ["app", "entry"]
 
 
-@functions_framework.aio.http
+@functions_framework.aio.http  # type: ignore[arg-type]  # it hands any ASGI application on
 async def entry(request: Request) -> AsgiResponse:
     return await answer(dispatch, request)
 

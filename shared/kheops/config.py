@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
-from kheops.errors import ConfigurationError
+from kheops.domain.mail import Mail
+from kheops.errors import BadRequestError, ConfigurationError
 
 __all__ = ["IssuerSettings", "RoleRule", "Settings", "load"]
 
@@ -59,10 +60,21 @@ class IssuerSettings(BaseModel):
     email_verified: Literal["required", "assumed"] = Field(
         default="required", description="`assumed` trusts its e-mail addresses without `email_verified`."
     )
+    groups_claim: str | None = Field(
+        default=None,
+        min_length=1,
+        description="The claim of its access and ID tokens that lists the groups of a person, which may be members of "
+        "albums; without one, it has no groups.",
+    )
     client_id: str | None = Field(default=None, description="Our client at this issuer, for login in the browser.")
     client_secret: SecretStr | None = Field(default=None, description="Its secret, if the client is confidential.")
     scopes: tuple[str, ...] = Field(default=("openid", "profile", "email"), description="Asked for at login.")
     label: str = Field(default="", description="What the login page calls it.")
+    logout: Literal["post", "get"] = Field(
+        default="post",
+        description="How browsers are sent there to log out: `post` with the ID token in a form, or `get` without it, "
+        "upon which the issuer asks.",
+    )
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -110,16 +122,39 @@ class Settings(BaseSettings):
     orthanc_url: str | None = Field(
         default=None, description="`dicomweb` on Orthanc: root of its own REST API, which deletes."
     )
+    store_silence_seconds: float = Field(
+        default=60,
+        ge=1,
+        le=600,
+        description="How long the store may send nothing, or take nothing of an upload, before it is given up.",
+    )
+    store_first_byte_seconds: float = Field(
+        default=20,
+        ge=1,
+        le=600,
+        description="How long the store may take to begin an answer with metadata, or to a search or lookup.",
+    )
+    streams_per_person: int = Field(
+        default=32, ge=1, description="Retrievals of one person that a process has open at once; further ones wait."
+    )
+    stream_wait_seconds: float = Field(
+        default=30, ge=0, le=300, description="How long a retrieval waits for an earlier one to end before it is 429."
+    )
     issuers: Annotated[tuple[IssuerSettings, ...], NoDecode] = Field(
         description="JSON list of trusted issuers, or `@/path` of a file with one. The first is the default issuer."
     )
     administrators: Annotated[tuple[RoleRule, ...], NoDecode] = Field(
         default=(),
-        description="JSON list of {issuer, claim, value}: who is an administrator of the installation, by the claims of "
-        "their access token.",
+        description="JSON list of {issuer, claim, value}: who is an administrator of the installation, by the claims "
+        "of their access token.",
     )
     token_pepper: SecretStr = Field(description="Key under which our own tokens are hashed; 32 characters at least.")
     session_key: SecretStr = Field(description="Key that signs browser cookies; 32 characters at least.")
+    link_days: int = Field(default=90, ge=1, le=3650, description="Days that a new link may live at most.")
+    invitation_days: int = Field(default=14, ge=1, le=365, description="Days that an invitation to an album lives.")
+    capability_days: int = Field(
+        default=365, ge=1, le=3650, description="Days that a new capability token may live at most."
+    )
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Comma list of origins whose scripts may call the API (CORS)."
     )
@@ -134,7 +169,37 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=90, ge=1, le=3600, description="How long a reservation of an upload lives without being renewed."
     )
+    orphan_days: int = Field(
+        default=30,
+        ge=1,
+        le=36_500,
+        description="Days for which a series that nobody holds any longer is kept for its origin, until it is purged.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    outbound_allowed: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Comma list of `host:port` that webhooks and report providers may have whatever their address is, "
+        "also over plain http; for local use.",
+    )
+    outbound_plain_http: bool = Field(
+        default=False, description="Whether webhooks and report providers may be at public addresses over plain http."
+    )
+    mail_from: str | None = Field(
+        default=None, description="The address that mails come from. Without it, no mail is sent."
+    )
+    mail_folder: Path | None = Field(
+        default=None, description="Write mails into this folder instead of sending them; for local use."
+    )
+    mail_smtp_host: str | None = Field(default=None, description="Submission server of mails (RFC 6409).")
+    mail_smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port.")
+    mail_smtp_tls: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the connection is encrypted; `none` only on loopback."
+    )
+    mail_smtp_user: str | None = Field(default=None, description="User of the submission server.")
+    mail_smtp_password: SecretStr | None = Field(default=None, description="Password of that user.")
+    digest_seconds: int = Field(
+        default=86_400, ge=60, le=2_592_000, description="From one mail about what is new to somebody's next."
+    )
     email_from_userinfo: bool = Field(
         default=True, description="Ask the issuer's userinfo endpoint for name and e-mail at somebody's first sight."
     )
@@ -169,7 +234,7 @@ class Settings(BaseSettings):
         except json.JSONDecodeError as error:
             raise ValueError(f"is not JSON: {error.msg} at character {error.pos}") from None
 
-    @field_validator("allowed_origins", mode="before")
+    @field_validator("allowed_origins", "outbound_allowed", mode="before")
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -203,6 +268,24 @@ class Settings(BaseSettings):
                 or origin != f"{parts.scheme}://{parts.netloc}"
             ):
                 raise ValueError(f"{origin!r} is no origin: scheme, host and port only, and never `*`")
+        return value
+
+    @field_validator("outbound_allowed")
+    @classmethod
+    def _destinations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if not _is_destination(each):
+                raise ValueError(f"{each!r} is no host:port")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                Mail(recipient=value, subject="-", text="-")
+            except BadRequestError:
+                raise ValueError("must be one e-mail address, without a name") from None
         return value
 
     @field_validator("token_pepper", "session_key")
@@ -246,9 +329,23 @@ class Settings(BaseSettings):
             for rule in self.administrators
             if rule.issuer not in known
         )
+        faults.extend(self._faults_of_mail())
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def _faults_of_mail(self) -> list[str]:
+        faults = []
+        ways = [way for way in (self.mail_folder, self.mail_smtp_host) if way is not None]
+        if self.mail_from is not None and len(ways) != 1:
+            faults.append("KHEOPS_MAIL_FROM needs one of KHEOPS_MAIL_SMTP_HOST and KHEOPS_MAIL_FOLDER")
+        if self.mail_from is None and ways:
+            faults.append("KHEOPS_MAIL_SMTP_HOST and KHEOPS_MAIL_FOLDER need KHEOPS_MAIL_FROM")
+        if (self.mail_smtp_user is None) != (self.mail_smtp_password is None):
+            faults.append("KHEOPS_MAIL_SMTP_USER and KHEOPS_MAIL_SMTP_PASSWORD must be given together")
+        if self.mail_smtp_tls == "none" and self.mail_smtp_host is not None and not _is_loopback(self.mail_smtp_host):
+            faults.append("KHEOPS_MAIL_SMTP_TLS=none would send mails in the clear: only on loopback")
+        return faults
 
     @property
     def default_issuer(self) -> IssuerSettings:
@@ -287,6 +384,14 @@ def _is_safe_url(url: str) -> bool:
     if not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
+
+
+def _is_destination(text: str) -> bool:
+    try:
+        parts = urlsplit(f"//{text}")
+        return bool(parts.hostname and parts.port) and text == parts.netloc and "@" not in text
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

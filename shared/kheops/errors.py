@@ -15,10 +15,16 @@
     │   ├── InvalidTokenError
     │   └── LoginRefusedError         a login in the browser did not succeed
     ├── ForbiddenError                refused for a reason visible from the token or the album role alone
+    │   ├── PasscodeRequiredError
+    │   └── WrongPasscodeError
     ├── NotFoundError                 hidden or absent: never told apart
     │   ├── AlbumNotFoundError
     │   ├── UserNotFoundError
     │   ├── CapabilityNotFoundError
+    │   ├── ReportProviderNotFoundError
+    │   ├── LinkNotFoundError
+    │   ├── InvitationNotFoundError
+    │   ├── WebhookNotFoundError
     │   └── RouteNotFoundError
     ├── MethodNotAllowedError
     ├── NotAcceptableError
@@ -31,7 +37,8 @@
         ├── ArchiveUnavailableError
         ├── DatabaseUnavailableError
         └── IdentityProviderUnavailableError
-    └── ArchiveProtocolError          the store answered what it must not
+    ├── ArchiveProtocolError          the store answered what it must not
+    └── OutboundError                 an address that somebody chose is refused, or did not answer as it must
 
 The domain knows nothing of HTTP; `kheops.web.errors` maps each class to a status. ``message`` and ``detail`` go
 to the caller and therefore never contain a UID, a path, a secret or a cause's text.
@@ -56,20 +63,27 @@ __all__ = [
     "IdentityProviderUnavailableError",
     "InvalidIdentifierError",
     "InvalidTokenError",
+    "InvitationNotFoundError",
     "KheopsError",
+    "LinkNotFoundError",
     "LoginRefusedError",
     "MethodNotAllowedError",
     "MissingCredentialsError",
     "NotAcceptableError",
     "NotFoundError",
     "OAuthError",
+    "OutboundError",
+    "PasscodeRequiredError",
     "PayloadTooLargeError",
+    "ReportProviderNotFoundError",
     "RouteNotFoundError",
     "TooManyRequestsError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnsupportedMediaTypeError",
     "UserNotFoundError",
+    "WebhookNotFoundError",
+    "WrongPasscodeError",
 ]
 
 
@@ -194,6 +208,24 @@ class ForbiddenError(KheopsError):
     message = "Authorization error"
 
 
+class PasscodeRequiredError(ForbiddenError):
+    """The link's secret is right, and the link has a passcode, which was not sent."""
+
+    code = "passcode-required"
+
+    def __init__(self) -> None:
+        super().__init__("This link has a passcode.")
+
+
+class WrongPasscodeError(ForbiddenError):
+    """The link's secret is right, and its passcode is wrong."""
+
+    code = "wrong-passcode"
+
+    def __init__(self) -> None:
+        super().__init__("The passcode is wrong.")
+
+
 class NotFoundError(KheopsError):
     """What was asked for is hidden from the caller or does not exist; nobody can tell which."""
 
@@ -227,6 +259,34 @@ class CapabilityNotFoundError(NotFoundError):
 
     code = "capability-not-found"
     message = "Capability Not Found"
+
+
+class ReportProviderNotFoundError(NotFoundError):
+    """The report provider is of an album that is hidden from the caller, was removed, or does not exist."""
+
+    code = "report-provider-not-found"
+    message = "Report Provider Not Found"
+
+
+class WebhookNotFoundError(NotFoundError):
+    """The album has no such webhook."""
+
+    code = "webhook-not-found"
+    message = "Webhook Not Found"
+
+
+class LinkNotFoundError(NotFoundError):
+    """No such link, a wrong secret, a link that has ended, or one that is not the caller's: never told apart."""
+
+    code = "link-not-found"
+    message = "Link Not Found"
+
+
+class InvitationNotFoundError(NotFoundError):
+    """The invitation is not the caller's to see or does not exist."""
+
+    code = "invitation-not-found"
+    message = "Invitation Not Found"
 
 
 class MethodNotAllowedError(KheopsError):
@@ -325,3 +385,13 @@ class ArchiveProtocolError(KheopsError):
 
     code = "archive-protocol"
     message = "PACS error"
+
+
+class OutboundError(KheopsError):
+    """An address that somebody chose is not one that we reach, or did not answer as it must; never told apart."""
+
+    code = "outbound"
+    message = "Bad Gateway"
+
+    def __init__(self) -> None:
+        super().__init__("The address did not answer as it must.")

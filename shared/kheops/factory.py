@@ -1,6 +1,7 @@
 """The composition root: makes everything once for a process, for HTTP, jobs and tests alike."""
 
 import asyncio
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,23 +21,40 @@ if TYPE_CHECKING:  # what only some services use is imported when they first use
     from kheops.archive.port import Archive
     from kheops.identity.access_tokens import AccessTokenVerifier
     from kheops.identity.login import RelyingParty
+    from kheops.identity.sealed_keys import KeySealer
     from kheops.identity.userinfo import UserinfoClient
+    from kheops.outbound.guard import OutboundGuard
+    from kheops.outbound.mailers import Mailer
+    from kheops.services.administration import Administration
     from kheops.services.albums import Albums
     from kheops.services.authentication import Authenticator
     from kheops.services.capabilities import Capabilities
     from kheops.services.comments import Comments
+    from kheops.services.digests import Digests
     from kheops.services.directory import Directory
     from kheops.services.favorites import Favorites
+    from kheops.services.groups import Groups
     from kheops.services.history import History
     from kheops.services.introspection import Introspection
+    from kheops.services.invitations import Invitations
+    from kheops.services.legal_hold import LegalHold
+    from kheops.services.links import Links
     from kheops.services.metrics import Counting
+    from kheops.services.open_streams import OpenStreams
+    from kheops.services.orphans import Orphans
+    from kheops.services.outbox import Outbox
     from kheops.services.people import Registry
+    from kheops.services.purging import Purging
     from kheops.services.reconcile import Reconciler
+    from kheops.services.report_providers import ReportProviders
+    from kheops.services.reports import Reports
     from kheops.services.retrieve import Retrieval
     from kheops.services.search import Search
     from kheops.services.sharing import Sharing
     from kheops.services.store import Storing
     from kheops.services.viewer_tokens import ViewerTokens
+    from kheops.services.webhooks import Webhooks
+    from kheops.services.zip_export import ZipExport
 
 __all__ = ["Process", "close_process", "enter_lifespan", "leave_lifespan", "open_process"]
 
@@ -89,6 +107,8 @@ class Process:
             await self.archive.aclose()
         if "http" in made:
             await self.http.aclose()
+        if "outbound" in made:
+            await self.outbound.aclose()
         await self.lookup.aclose()
         await self.database.aclose()
 
@@ -115,7 +135,11 @@ class Process:
 
     @property
     def _role_claims(self) -> frozenset[str]:
-        return frozenset(rule.claim for rule in self.settings.administrators)
+        return frozenset(rule.claim for rule in self.settings.administrators) | frozenset(self._group_claims.values())
+
+    @property
+    def _group_claims(self) -> dict[str, str]:
+        return {one.issuer: one.groups_claim for one in self.settings.issuers if one.groups_claim is not None}
 
     @cached_property
     def userinfo(self) -> "UserinfoClient":
@@ -137,7 +161,13 @@ class Process:
         from kheops.services.people import Registry
 
         profiles = self.userinfo if self.settings.email_from_userinfo else None
-        return Registry(self.database, self.clock, profiles, administrators=self.settings.administrators)
+        return Registry(
+            self.database,
+            self.clock,
+            profiles,
+            administrators=self.settings.administrators,
+            group_claims=self._group_claims,
+        )
 
     @cached_property
     def authenticator(self) -> "Authenticator":
@@ -167,6 +197,34 @@ class Process:
 
         return ViewerTokens(self.database, self.clock, pepper=self.pepper)
 
+    @cached_property
+    def outbound(self) -> "OutboundGuard":
+        """The one way out to addresses that somebody else chose."""
+        from kheops.outbound.guard import OutboundGuard
+
+        return OutboundGuard(allowed=self.settings.outbound_allowed, plain_http=self.settings.outbound_plain_http)
+
+    @cached_property
+    def report_providers(self) -> "ReportProviders":
+        """Report providers of albums."""
+        from kheops.services.report_providers import ReportProviders
+
+        return ReportProviders(self.database, self.clock, self.outbound)
+
+    @cached_property
+    def reports(self) -> "Reports":
+        """What report providers are given."""
+        from kheops.services.reports import Reports
+
+        return Reports(
+            self.database,
+            self.clock,
+            providers=self.report_providers,
+            fetcher=self.outbound,
+            pepper=self.pepper,
+            public_url=self.settings.public_url,
+        )
+
     @property
     def pepper(self) -> bytes:
         """The key under which our own tokens are hashed."""
@@ -185,6 +243,20 @@ class Process:
         from kheops.services.retrieve import Retrieval
 
         return Retrieval(database=self.database, lookup=self.lookup, archive=self.archive, audit=self.audit)
+
+    @cached_property
+    def zip_export(self) -> "ZipExport":
+        """Downloads."""
+        from kheops.services.zip_export import ZipExport
+
+        return ZipExport(database=self.database, archive=self.archive, audit=self.audit, clock=self.clock)
+
+    @cached_property
+    def open_streams(self) -> "OpenStreams":
+        """Who has how many retrievals open."""
+        from kheops.services.open_streams import OpenStreams
+
+        return OpenStreams(limit=self.settings.streams_per_person, patience=self.settings.stream_wait_seconds)
 
     @cached_property
     def storing(self) -> "Storing":
@@ -249,11 +321,133 @@ class Process:
         return Directory(self.database, default_issuer=self.settings.default_issuer.issuer)
 
     @cached_property
+    def groups(self) -> "Groups":
+        """Groups as members of albums."""
+        from kheops.services.groups import Groups
+
+        return Groups(self.database, self.clock, issuers=frozenset(self._group_claims))
+
+    @cached_property
+    def administration(self) -> "Administration":
+        """Suspending, restoring and erasing people."""
+        from kheops.services.administration import Administration
+
+        return Administration(
+            self.database,
+            self.clock,
+            registry=self.registry,
+            default_issuer=self.settings.default_issuer.issuer,
+        )
+
+    @cached_property
+    def legal_hold(self) -> "LegalHold":
+        """Keeping series from being deleted for good."""
+        from kheops.services.legal_hold import LegalHold
+
+        return LegalHold(self.database, self.clock)
+
+    @cached_property
+    def orphans(self) -> "Orphans":
+        """Own orphans."""
+        from kheops.services.orphans import Orphans
+
+        return Orphans(self.database, lifetime=self._orphan_lifetime)
+
+    @cached_property
+    def purging(self) -> "Purging":
+        """Deleting orphans for good."""
+        from kheops.services.purging import Purging
+
+        return Purging(self.database, self.archive, self.clock, lifetime=self._orphan_lifetime)
+
+    @property
+    def _orphan_lifetime(self) -> timedelta:
+        return timedelta(days=self.settings.orphan_days)
+
+    @cached_property
+    def mailer(self) -> "Mailer | None":
+        """What sends mails; ``None`` where the settings name no sender."""
+        from kheops.outbound.build import mailer_of
+
+        return mailer_of(self.settings)
+
+    @cached_property
+    def webhooks(self) -> "Webhooks":
+        """Webhooks of albums."""
+        from kheops.services.webhooks import Webhooks
+
+        return Webhooks(
+            self.database,
+            self.clock,
+            default_issuer=self.settings.default_issuer.issuer,
+            guard=self.outbound,
+            sealer=self._sealer,
+        )
+
+    @property
+    def _sealer(self) -> "KeySealer":
+        from kheops.identity.sealed_keys import KeySealer
+
+        return KeySealer(self.pepper)
+
+    @cached_property
+    def digests(self) -> "Digests | None":
+        """Mails about what is new; ``None`` where no mail is sent."""
+        from kheops.services.digests import Digests
+
+        if self.mailer is None:
+            return None
+        return Digests(
+            self.database,
+            self.clock,
+            self.mailer,
+            interval=timedelta(seconds=self.settings.digest_seconds),
+            public_url=self.settings.public_url,
+        )
+
+    @cached_property
+    def outbox(self) -> "Outbox":
+        """Sends what has to go out. Mails wait where none is sent."""
+        from kheops.services.deliveries import WebhookSender, mail_sender
+        from kheops.services.outbox import Outbox
+        from kheops.storage.digests import DIGEST
+        from kheops.storage.outbox import MAIL
+
+        webhooks = WebhookSender(
+            self.database, self.clock, guard=self.outbound, sealer=self._sealer, host=self.settings.public_url
+        )
+        senders = dict(webhooks.senders())
+        if self.mailer is not None and self.digests is not None:
+            senders |= {MAIL: mail_sender(self.mailer, self.clock), DIGEST: self.digests.send}
+        return Outbox(self.database, self.clock, senders)
+
+    @cached_property
     def counting(self) -> "Counting":
         """How much there is of everything."""
         from kheops.services.metrics import Counting
 
         return Counting(self.database, self.clock)
+
+    @cached_property
+    def invitations(self) -> "Invitations":
+        """Invitations to albums by e-mail address."""
+        from kheops.services.invitations import Invitations
+
+        return Invitations(
+            self.database,
+            self.clock,
+            lifetime=timedelta(days=self.settings.invitation_days),
+            public_url=self.settings.public_url,
+            sends_mail=self.settings.mail_from is not None,
+        )
+
+    @cached_property
+    def links(self) -> "Links":
+        """Links."""
+        from kheops.services.links import Links
+
+        longest = timedelta(days=self.settings.link_days)
+        return Links(self.database, self.clock, pepper=self.pepper, longest=longest)
 
     @cached_property
     def capabilities(self) -> "Capabilities":
@@ -264,6 +458,7 @@ class Process:
             self.database,
             self.clock,
             pepper=self.pepper,
+            longest=timedelta(days=self.settings.capability_days),
             default_issuer=self.settings.default_issuer.issuer,
         )
 

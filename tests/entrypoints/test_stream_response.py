@@ -116,6 +116,25 @@ def test_body_that_is_large_or_of_unknown_length_stops_when_the_client_leaves(le
     assert client.sent[-1]["type"] == "cut"
 
 
+@pytest.mark.parametrize("size", [100_000, 4 * MIB])
+def test_client_that_takes_nothing_is_cut_and_the_source_closed(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kheops.web.pixels._SEND_SECONDS", 0.05)
+    monkeypatch.setattr("kheops.web.pixels._UNWATCHED_SECONDS", 0.05)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+    async def main() -> bool:
+        source = Source(bytes(size // 2), bytes(size // 2))
+        response = StreamResponse(status=200, headers=[], chunks=source.chunks(), abort=source.abort, length=size)
+        with pytest.raises(CutError):
+            await response({"type": "http", "method": "GET"}, Client().receive, send)
+        return source.closed
+
+    assert asyncio.run(asyncio.wait_for(main(), 2))
+
+
 @pytest.mark.parametrize("length", [None, 6])
 def test_pieces_go_out_in_order(length: int | None) -> None:
     client = _send(Source(b"ab", b"cd", b"ef"), length=length)

@@ -127,6 +127,33 @@ def test_children_end_when_the_parent_is_killed(tmp_path: Path, number: signal.S
         assert _gone(child)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_children_end_with_a_parent_in_the_background_of_a_script(tmp_path: Path, number: signal.Signals) -> None:
+    # Such a shell starts it with SIGINT ignored, and the children would ignore it as well.
+    program = (
+        "import signal, sys, time\n"
+        "from pathlib import Path\n"
+        "from local.processes import Processes, unwinding_on_signals\n"
+        "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
+        "with unwinding_on_signals(), Processes(Path(sys.argv[1])) as processes:\n"
+        "    child = processes.start('child', ['sleep', '60'], ready=lambda: True)\n"
+        "    print(child.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=_REPOSITORY, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.send_signal(number)
+        try:
+            parent.wait(10)
+        finally:
+            parent.kill()
+        assert _gone(child)
+
+
 def test_children_get_neither_proxies_nor_settings_of_our_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTPS_PROXY", "KHEOPS_LOG_LEVEL", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.setenv(name, "stray")

@@ -1,6 +1,7 @@
 """The whole stack, as the demo and the smoke run start it."""
 
 import fcntl
+import stat
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from local.stack import Stack, StackRunningError
 def test_a_stack_that_runs_already_is_an_error_that_names_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     folder.mkdir()
+    folder.chmod(0o755)
     with (folder / "lock").open("w", encoding="utf-8") as lock:
         lock.write("4711")
         lock.flush()
@@ -22,12 +24,15 @@ def test_a_stack_that_runs_already_is_an_error_that_names_its_folder(tmp_path: P
         with pytest.raises(StackRunningError, match=f"process 4711; its folder is {folder}"):
             Stack("demo", root=tmp_path).__enter__()
     assert [each.name for each in folder.iterdir()] == ["lock"]
+    # An earlier version left it open to everybody.
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_stack_started_again_knows_its_people_tokens_and_studies(tmp_path: Path) -> None:
     file = load().japanese
     said: list[str] = []
     with Stack("demo", root=tmp_path, say=said.append) as stack:
+        assert stat.S_IMODE((tmp_path / "demo").stat().st_mode) == 0o700
         address, token = stack.public_url, stack.access_token("alice")
         with Caller.with_bearer("alice", f"{address}/api", token) as alice:
             alice.store_whole([file])

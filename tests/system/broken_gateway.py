@@ -56,7 +56,7 @@ def viewers_list_every_study_of_their_source() -> None:
     def wrong(principal: Any, source: Any) -> Any:
         scope = right(principal, source)
         if isinstance(principal, ViewerToken) and not isinstance(scope, Denied):
-            return ReadScope(replace(scope, study=None))
+            return ReadScope(replace(scope, studies=None))
         return scope
 
     policy.read_scope = wrong

@@ -12,13 +12,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-__all__ = ["BODY_BYTES", "StreamingStore", "Way", "running_store"]
+from tests.system.running import System
+
+__all__ = ["BODY_BYTES", "INSTANCE_PATH", "StreamingStore", "Way", "hold_the_instance", "running_store"]
 
 Way = Literal["whole", "dies", "dies-chunked", "talks-nonsense", "dies-unmarked"]
 """How a body ends: as it should; short of its Content-Length; in the middle of a chunked coding; with a chunk size
 that is none; or, of a body whose end only the connection's marks, without the close delimiter."""
 
 BODY_BYTES: Final = 200_000_000
+INSTANCE_PATH: Final = "/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
 _HEAD: Final = b"--zeros\r\nContent-Type: application/dicom\r\n\r\n"
 _TAIL: Final = b"\r\n--zeros--\r\n"
 _PIECE: Final = bytes(256 * 1024)
@@ -31,6 +34,7 @@ class StreamingStore:
 
     url: str = ""
     way: Way = "whole"
+    body_bytes: int = BODY_BYTES
     dies_after: int = 20_000_000
     sent: int = 0
     """Bytes of bodies that the operating system took, of all connections."""
@@ -39,7 +43,7 @@ class StreamingStore:
 
     def reset(self, way: Way = "whole") -> None:
         """Forget what was."""
-        self.way, self.sent = way, 0
+        self.way, self.sent, self.body_bytes = way, 0, BODY_BYTES
         self.lost.clear()
 
 
@@ -56,7 +60,7 @@ async def _serve(store: StreamingStore, reader: asyncio.StreamReader, writer: as
 
 
 async def _body(store: StreamingStore, writer: asyncio.StreamWriter) -> bool:
-    length = len(_HEAD) + BODY_BYTES + len(_TAIL)
+    length = len(_HEAD) + store.body_bytes + len(_TAIL)
     chunked = store.way in {"dies-chunked", "talks-nonsense"}
     framing = (
         b"Transfer-Encoding: chunked"
@@ -71,7 +75,7 @@ async def _body(store: StreamingStore, writer: asyncio.StreamWriter) -> bool:
         + b"\r\n\r\n"
     )
     limit = length if store.way == "whole" else store.dies_after
-    left = min(limit, len(_HEAD) + BODY_BYTES) - len(_HEAD)
+    left = min(limit, len(_HEAD) + store.body_bytes) - len(_HEAD)
     piece = _HEAD
     try:
         while piece:
@@ -90,6 +94,26 @@ async def _body(store: StreamingStore, writer: asyncio.StreamWriter) -> bool:
     except ConnectionError:
         store.lost.append(time.monotonic())
     return False
+
+
+def hold_the_instance(system: System, *subs: str) -> None:
+    """Put the store's instance into the catalog and into the inboxes of people, as if they had stored it."""
+    for sub in subs:
+        with system.client(sub) as client:
+            client.get("/studies").raise_for_status()
+    system.run_sql(
+        "INSERT INTO series (study_instance_uid, series_instance_uid, state, created_at, confirmed_at, updated_at, "
+        "number_of_instances) VALUES ('1.2.3', '1.2.3.1', 'confirmed', now(), now(), now(), 1)"
+    )
+    system.run_sql(
+        "INSERT INTO instances (series_pk, sop_instance_uid, state, created_at, confirmed_at) "
+        "SELECT pk, '1.2.3.1.1', 'confirmed', now(), now() FROM series"
+    )
+    system.run_sql(
+        "INSERT INTO album_series (album_pk, series_pk, added_at) "
+        "SELECT u.inbox_pk, s.pk, now() FROM users u, series s WHERE u.sub = ANY (:subs)",
+        subs=list(subs),
+    )
 
 
 @contextmanager

@@ -1,7 +1,11 @@
 """The API takes our pages' session for reading from our own pages, and for nothing else."""
 
 import asyncio
+import json
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +15,8 @@ from kheops.identity.login import LoggedIn
 from kheops.identity.sessions import SessionSecrets
 from kheops.services.people import Registry
 from kheops.services.sessions import Sessions
+from kheops.web.openapi import document
+from kheops.web.routing import SEGMENTS
 from tests.system.running import System
 
 
@@ -44,21 +50,70 @@ def test_our_own_pages_may_read(system: System, cookie: str) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("site", [None, "cross-site", "same-site", "none"])
-def test_nobody_else_s_page_may(system: System, cookie: str, site: str | None) -> None:
-    headers = {"Cookie": cookie} if site is None else {"Cookie": cookie, "Sec-Fetch-Site": site}
+READING = {"GET", "HEAD"}
+_SEGMENTS = {"study": "1.2.3", "series": "1.2.4", "instance": "1.2.5", "frames": "1", "path": "bulk"}
+_PATHS: Mapping[str, Mapping[str, Any]] = json.loads(json.dumps(document("")))["paths"]
+OPERATIONS = {
+    (method.upper(), path): described
+    for path, item in _PATHS.items()
+    for method, described in item.items()
+    if method not in {"parameters", "servers"}
+}
+PUBLIC = {operation for operation, described in OPERATIONS.items() if described.get("security") == []}
+SITES = [None, "", "cross-site", "same-site", "none", "Same-Origin", "same-origin, same-origin"]
+
+
+def _changing() -> list[tuple[str, str]]:
+    """Return a request for each route of the API that changes something and is not public, on both planes."""
+    return sorted((method, _filled(path)) for method, path in OPERATIONS.keys() - PUBLIC if method not in READING)
+
+
+def _filled(path: str) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: _SEGMENTS.get(found[1]) or _sample(SEGMENTS[found[1]]), path)
+
+
+def _sample(pattern: str) -> str:
+    """Return a segment that a pattern of the routes takes."""
+    samples = ["a" * length for length in range(1, 65)]
+    return next(sample for sample in samples if re.fullmatch(pattern, sample))
+
+
+@pytest.mark.parametrize("path", ["/albums", "/studies", "/inboxinfo", "/capabilities"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_our_own_pages_may_ask_both_planes(system: System, cookie: str, method: str, path: str) -> None:
+    with system.client() as client:
+        answer = client.request(method, path, headers={"Cookie": cookie, "Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/albums", "/studies"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("site", SITES)
+def test_nobody_else_s_page_may(system: System, cookie: str, site: str | None, method: str, path: str) -> None:
+    given = {"Cookie": cookie} if site is None else {"Cookie": cookie, "Sec-Fetch-Site": site}
+    with system.client() as client:
+        status = client.request(method, path, headers=given).status_code
+    assert status == (401 if method in READING or method == "POST" else 405)
+
+
+def test_a_site_that_is_sent_twice_is_not_ours(system: System, cookie: str) -> None:
+    headers = [("Cookie", cookie), ("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "same-origin")]
     with system.client() as client:
         assert client.get("/albums", headers=headers).status_code == 401
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
-def test_nothing_is_changed_by_a_cookie(system: System, cookie: str, method: str) -> None:
-    path = "/albums" if method == "POST" else "/albums/abcdefghij"
-    path = "/albums/abcdefghij/favorites" if method == "PUT" else path
+@pytest.mark.parametrize(("method", "path"), _changing())
+def test_nothing_is_changed_by_a_cookie(system: System, cookie: str, method: str, path: str) -> None:
     with system.client() as client:
         answer = client.request(
             method, path, data={"name": "x"}, headers={"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}
         )
+    assert answer.status_code == 401
+
+
+def test_a_link_is_no_way_for_a_cookie(system: System, cookie: str) -> None:
+    with system.client() as client:
+        answer = client.get(f"/link/{'A' * 22}/albums", headers={"Cookie": cookie, "Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 401
 
 

@@ -14,13 +14,20 @@ from tests.benchmarks.measuring import tree
 from tests.postgres import Server
 from tests.system.large_files import LargeFile, peak_rss, reset_peak, retrieve, store
 from tests.system.running import System, start_system
-from tests.system.streaming_store import BODY_BYTES, NONSENSE, StreamingStore, Way, running_store
+from tests.system.streaming_store import (
+    BODY_BYTES,
+    INSTANCE_PATH,
+    NONSENSE,
+    StreamingStore,
+    Way,
+    hold_the_instance,
+    running_store,
+)
 
 PROTOCOLS = ("http/1.1", "h2c")
 MOST_RESIDENT = 200
 """MiB a process, whatever the size of a body."""
 MIB = 1024 * 1024
-PATH = "/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.1"
 
 
 @dataclass
@@ -33,7 +40,7 @@ class Streams:
 
     @property
     def url(self) -> str:
-        return f"{self.system.url}/api{PATH}"
+        return f"{self.system.url}/api{INSTANCE_PATH}"
 
     @property
     def log(self) -> str:
@@ -46,26 +53,8 @@ def streams(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with running_store() as scripted:
         settings = {"KHEOPS_STORE_KIND": "dicomweb", "KHEOPS_STORE_URL": scripted.url}
         with start_system(postgres, folder, settings=settings) as system:
-            with system.client("streamer") as client:
-                assert client.get("/studies").status_code == 200
-            _grant(system, "streamer")
+            hold_the_instance(system, "streamer")
             yield Streams(system, scripted, system.tokens["streamer"])
-
-
-def _grant(system: System, sub: str) -> None:
-    system.run_sql(
-        "INSERT INTO series (study_instance_uid, series_instance_uid, state, created_at, confirmed_at, updated_at, "
-        "number_of_instances) VALUES ('1.2.3', '1.2.3.1', 'confirmed', now(), now(), now(), 1)"
-    )
-    system.run_sql(
-        "INSERT INTO instances (series_pk, sop_instance_uid, state, created_at, confirmed_at) "
-        "SELECT pk, '1.2.3.1.1', 'confirmed', now(), now() FROM series"
-    )
-    system.run_sql(
-        "INSERT INTO album_series (album_pk, series_pk, added_at) "
-        "SELECT u.inbox_pk, s.pk, now() FROM users u, series s WHERE u.sub = :sub",
-        sub=sub,
-    )
 
 
 def _pids_of_services(system: System) -> list[int]:
@@ -105,7 +94,7 @@ def test_client_that_leaves_ends_the_transfer_from_the_store(streams: Streams, p
     h2c = protocol == "h2c"
     with (
         streams.system.client("streamer", http1=not h2c, http2=h2c) as client,
-        client.stream("GET", PATH) as answer,
+        client.stream("GET", INSTANCE_PATH) as answer,
     ):
         assert answer.status_code == 200
         pieces, taken = answer.iter_raw(), 0
@@ -122,7 +111,7 @@ def test_readers_that_stall_hold_little_of_what_they_asked_for(streams: Streams)
     streams.store.reset()
     pids = _pids_of_services(streams.system)
     reset_peak(pids)
-    request = f"GET /api{PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {streams.token}\r\n\r\n".encode()
+    request = f"GET /api{INSTANCE_PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {streams.token}\r\n\r\n".encode()
     with ExitStack() as ending:
         readers = []
         for _ in range(8):

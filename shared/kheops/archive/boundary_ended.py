@@ -7,7 +7,7 @@ like the end, but for the delimiter.
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from kheops.archive.client import Answer
+from kheops.archive.answer import Answer
 from kheops.archive.port import ArchiveStream
 from kheops.dicomweb.multipart import boundary_of
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, BadMultipartError

@@ -1,5 +1,6 @@
 """Making the adapter that the settings ask for."""
 
+from kheops.archive.client import ClientLimits
 from kheops.archive.port import Archive
 from kheops.config import Settings
 
@@ -8,10 +9,11 @@ __all__ = ["archive_of"]
 
 def archive_of(settings: Settings) -> Archive:
     """Return the DICOM store of the settings. It connects when it is first used."""
+    limits = ClientLimits(silence=settings.store_silence_seconds, prompt=settings.store_first_byte_seconds)
     if settings.store_kind == "google":
         from kheops.archive.google_healthcare import GoogleHealthcare  # brings google-auth along
 
-        return GoogleHealthcare(settings.store_url)
+        return GoogleHealthcare(settings.store_url, limits=limits)
     from kheops.archive.dicomweb_server import BasicAuthorization, DicomwebServer
 
     authorization = None
@@ -19,4 +21,6 @@ def archive_of(settings: Settings) -> Archive:
         authorization = BasicAuthorization(
             user=settings.store_user, password=settings.store_password.get_secret_value()
         )
-    return DicomwebServer(settings.store_url, authorization=authorization, orthanc_url=settings.orthanc_url)
+    return DicomwebServer(
+        settings.store_url, authorization=authorization, orthanc_url=settings.orthanc_url, limits=limits
+    )

@@ -1,4 +1,4 @@
-"""The HTTP client towards the store: the only module of the package that imports aiohttp.
+"""The HTTP client towards the store. With `Answer` and `SentBody`, all of the package that knows aiohttp.
 
 It sends what it is told, with headers that it is told, follows no redirect, keeps no cookie, decompresses nothing and
 holds no body. `StoreClient.open` is the whole of what another client library would have to offer.
@@ -6,24 +6,20 @@ holds no body. `StoreClient.open` is the whole of what another client library wo
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final, Literal, Protocol
 
 import aiohttp
-from aiohttp.http import HttpProcessingError
-from typing_extensions import override
 from yarl import URL
 
-from kheops.clock import now
-from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError
+from kheops.archive.answer import FAILURES, Answer
+from kheops.archive.request_body import Body, SentBody
+from kheops.errors import ArchiveUnavailableError
 from kheops.observability import get_logger
 
-__all__ = ["Answer", "Authorization", "Body", "ClientLimits", "Method", "NoAuthorization", "StoreClient"]
+__all__ = ["SLOW_DOWN", "Authorization", "ClientLimits", "Method", "NoAuthorization", "StoreClient"]
 
 Method = Literal["GET", "POST", "DELETE"]
 
@@ -39,10 +35,6 @@ SLOW_DOWN: Final = frozenset(
 
 _READ_BUFFER: Final = 64 * 1024
 """Bytes. Larger ones were measured to cost more CPU per frame, not less."""
-_WORTH_DRAINING: Final = 64 * 1024
-"""Bytes. Reading so little is cheaper than a new connection."""
-_LOOK_SECONDS: Final = 1.0
-_FAILURES: Final = (aiohttp.ClientError, HttpProcessingError, TimeoutError, OSError)
 
 _LOG = get_logger(__name__)
 
@@ -89,148 +81,15 @@ class ClientLimits:
     connect: float = 5.0
     """For a connection, a wait for a free one included."""
     silence: float = 60.0
-    """Between two pieces of an answer, and before the first of them."""
+    """Without a byte of an answer, or without taking 64 KiB of a request's body."""
+    prompt: float = 20.0
+    """Before an answer begins that needs little work: metadata, searches, lookups."""
     attempts: int = 4
     """Tries in all."""
     first_wait: float = 0.2
     """Upper bound of the wait before the second try; doubled each time, with full jitter."""
     longest_wait: float = 5.0
     """Upper bound of any wait. A store that asks for more (Retry-After) is taken as unavailable."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A request's body. ``pieces`` may be called again for another try."""
-
-    content_type: str
-    pieces: Callable[[], AsyncIterator[bytes]]
-    length: int | None
-    """Bytes in all; ``None`` sends it chunked."""
-
-    @classmethod
-    def of(cls, content_type: str, data: bytes) -> "Body":
-        """Return a body of bytes that are already there."""
-
-        async def pieces() -> AsyncIterator[bytes]:
-            yield data
-
-        return cls(content_type, pieces, len(data))
-
-
-class Answer:
-    """An answer of the store whose body has not been read: an `ArchiveStream` with any status."""
-
-    __slots__ = ("_response", "content_length", "content_range", "content_type", "retry_after", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        headers = response.headers
-        self._response = response
-        self.status = response.status
-        self.content_type = headers.get("Content-Type", "")
-        self.content_length = response.content_length
-        self.content_range = headers.get("Content-Range")
-        self.retry_after = _seconds(headers.get("Retry-After"))
-
-    @property
-    def has_marked_end(self) -> bool:
-        """Whether the body's end can be told from a lost connection (RFC 9112 section 6.3)."""
-        headers = self._response.headers
-        return "Content-Length" in headers or "Transfer-Encoding" in headers
-
-    @property
-    def is_encoded(self) -> bool:
-        """Whether the store encoded the body although we refuse encodings."""
-        return self._response.headers.get("Content-Encoding", "identity") != "identity"
-
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Give the body once, in pieces as they arrive; raise `ArchiveUnavailableError` if it ends early."""
-        read = self._response.content.readany
-        watch = _Watch(self._response)
-        try:
-            while chunk := await read():
-                yield chunk
-        except (*_FAILURES, RuntimeError) as error:
-            # RuntimeError is aiohttp's word for reading on where the connection is gone.
-            if isinstance(error, RuntimeError) and not watch.forgotten:
-                raise
-            _LOG.warning("archive.answer_ended_early", cause=type(error).__name__)
-            self._response.close()
-            raise ArchiveUnavailableError from None
-        finally:
-            watch.end()
-
-    def abort(self) -> None:
-        """Close the connection unless the body has been read to its end."""
-        self._response.close()
-
-    async def read(self, limit: int) -> bytes:
-        """Return the body of a control answer.
-
-        Parameters
-        ----------
-        limit
-            Bytes that it may have at most.
-
-        Raises
-        ------
-        ArchiveProtocolError
-            If it is longer.
-        ArchiveUnavailableError
-            If it ends early.
-        """
-        pieces = []
-        size = 0
-        async with aclosing(self.chunks()) as chunks:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    self.abort()
-                    raise ArchiveProtocolError("the answer is too long")
-                pieces.append(chunk)
-        return b"".join(pieces)
-
-    async def discard(self) -> None:
-        """Be done with the body, in the way that costs least. Never raises."""
-        if self.content_length is not None and self.content_length <= _WORTH_DRAINING:
-            with suppress(ArchiveUnavailableError):
-                async for _ in self.chunks():
-                    pass
-        self.abort()
-
-
-class _Watch:
-    """Fails a body whose connection is gone and that was told neither its end nor an error.
-
-    aiohttp 3.14 forgets a body over a malformed chunk: whoever reads it would wait for ever, with no timeout running.
-    """
-
-    __slots__ = ("_handle", "_response")
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._handle: asyncio.TimerHandle | None = None
-        self._look()
-
-    @property
-    def forgotten(self) -> bool:
-        """Whether the connection is gone and the body knows of no end."""
-        connection, content = self._response.connection, self._response.content
-        gone = connection is not None and (connection.protocol is None or connection.protocol.transport is None)
-        return gone and not content.is_eof() and content.exception() is None
-
-    def end(self) -> None:
-        """Look no more."""
-        if self._handle is not None:
-            self._handle.cancel()
-
-    def _look(self) -> None:
-        if self._response.connection is None:
-            # The body has arrived whole, or we have closed it.
-            return
-        if self.forgotten:
-            self._response.content.set_exception(aiohttp.ClientPayloadError())
-            return
-        self._handle = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
 
 
 class StoreClient:
@@ -259,7 +118,15 @@ class StoreClient:
         self._session: aiohttp.ClientSession | None = None
         self._upload_session: aiohttp.ClientSession | None = None
 
-    async def open(self, method: Method, url: str, headers: Mapping[str, str], body: Body | None = None) -> Answer:
+    async def open(
+        self,
+        method: Method,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None = None,
+        *,
+        is_prompt: bool = False,
+    ) -> Answer:
         """Send a request once and return its answer, whatever the status.
 
         Parameters
@@ -271,14 +138,17 @@ class StoreClient:
         body
             Its body. One without a length travels on a connection of its own, so that no idle one can fail under
             it. If its pieces raise, the request is aborted and the error comes out as it is.
+        is_prompt
+            Whether the answer has to begin within `ClientLimits.prompt`.
 
         Raises
         ------
         ArchiveUnavailableError
-            If the store cannot be reached, or the connection is lost before the answer begins.
+            If the store cannot be reached, is silent or takes nothing of the body for too long, or the connection is
+            lost before the answer begins.
         """
         value = await self._authorization.value()
-        answer = await self._send(method, url, headers, body, value)
+        answer = await self._send(method, url, headers, body, value, is_prompt=is_prompt)
         replayable = body is None or body.length is not None
         if (
             answer.status == HTTPStatus.UNAUTHORIZED
@@ -287,10 +157,19 @@ class StoreClient:
             and self._authorization.reject(value)
         ):
             await answer.discard()
-            answer = await self._send(method, url, headers, body, await self._authorization.value())
+            value = await self._authorization.value()
+            answer = await self._send(method, url, headers, body, value, is_prompt=is_prompt)
         return answer
 
-    async def fetch(self, method: Method, url: str, headers: Mapping[str, str], body: Body | None = None) -> Answer:
+    async def fetch(
+        self,
+        method: Method,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None = None,
+        *,
+        is_prompt: bool = False,
+    ) -> Answer:
         """Send a request that may be repeated, again on 429, 502, 503, 504 or a lost connection.
 
         The parameters are those of `open`. The last answer of those statuses is not returned.
@@ -306,7 +185,7 @@ class StoreClient:
         while True:
             asked = None
             try:
-                answer = await self.open(method, url, headers, body)
+                answer = await self.open(method, url, headers, body, is_prompt=is_prompt)
             except _TimedOutError:
                 raise
             except ArchiveUnavailableError as error:
@@ -332,23 +211,31 @@ class StoreClient:
                 await session.close()
 
     async def _send(
-        self, method: Method, url: str, headers: Mapping[str, str], body: Body | None, authorization: str | None
+        self,
+        method: Method,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | None,
+        authorization: str | None,
+        *,
+        is_prompt: bool,
     ) -> Answer:
         sent = dict(headers)
         if authorization is not None:
             sent["Authorization"] = authorization
+        patience = self._limits.prompt if is_prompt else None
         if body is None:
-            return await self._perform(self._pooled(), method, url, sent, None)
+            return await self._perform(self._pooled(), method, url, sent, None, patience=patience)
         sent["Content-Type"] = body.content_type
         if body.length is not None:
             sent["Content-Length"] = str(body.length)
-        source = _Source(body.pieces())
+        data = SentBody(body, patience=self._limits.silence)
         session = self._unpooled() if body.length is None else self._pooled()
         try:
-            return await self._perform(session, method, url, sent, source)
+            return await self._perform(session, method, url, sent, data, patience=patience)
         except ArchiveUnavailableError:
-            if source.error is not None:
-                raise source.error from None
+            if data.error is not None:
+                raise data.error from None
             raise
 
     async def _perform(
@@ -357,19 +244,22 @@ class StoreClient:
         method: Method,
         url: str,
         headers: Mapping[str, str],
-        data: AsyncIterator[bytes] | None,
+        data: SentBody | None,
+        *,
+        patience: float | None,
     ) -> Answer:
+        request = session.request(method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False)
         try:
-            response = await session.request(
-                method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
-            )
+            if patience is None:
+                return Answer(await request)
+            async with asyncio.timeout(patience):
+                return Answer(await request)
         except TimeoutError as error:
             _LOG.warning("archive.silent", cause=type(error).__name__)
             raise _TimedOutError from None
-        except _FAILURES as error:
+        except FAILURES as error:
             _LOG.warning("archive.unreachable", cause=type(error).__name__)
             raise ArchiveUnavailableError from None
-        return Answer(response)
 
     def _pooled(self) -> aiohttp.ClientSession:
         # Made here and not in the constructor: aiohttp binds a session to the running loop.
@@ -394,36 +284,3 @@ class StoreClient:
             read_bufsize=_READ_BUFFER,
             timeout=aiohttp.ClientTimeout(total=None, connect=limits.connect, sock_read=limits.silence),
         )
-
-
-class _Source(AsyncIterator[bytes]):
-    """Hands a body's pieces on and keeps the error by which they ended, which aiohttp would wrap in its own."""
-
-    def __init__(self, pieces: AsyncIterator[bytes]) -> None:
-        self._pieces = pieces
-        self.error: Exception | None = None
-
-    @override
-    async def __anext__(self) -> bytes:
-        try:
-            return await anext(self._pieces)
-        except StopAsyncIteration:
-            raise
-        except Exception as error:
-            self.error = error
-            raise
-
-
-def _seconds(retry_after: str | None) -> int | None:
-    """Return the wait that a Retry-After asks for (RFC 9110 10.2.3), ``None`` if there is none to understand."""
-    if retry_after is None:
-        return None
-    if retry_after.isascii() and retry_after.isdecimal():
-        return int(retry_after[:9])
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0, round((moment - now()).total_seconds()))

@@ -8,9 +8,10 @@ import msgspec
 from typing_extensions import override
 
 from kheops.archive.addresses import StoreAddresses, is_bulkdata_path
-from kheops.archive.client import Body, ClientLimits, NoAuthorization, StoreClient
+from kheops.archive.client import ClientLimits, NoAuthorization, StoreClient
 from kheops.archive.dicomweb_store import CONTROL_LIMIT, DicomwebStore, What, error_object
 from kheops.archive.port import ArchiveAbsentError
+from kheops.archive.request_body import Body
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import ArchiveProtocolError, KheopsError
 

@@ -15,9 +15,11 @@ from typing import Final
 import msgspec
 
 from kheops.archive.addresses import StoreAddresses
+from kheops.archive.answer import Answer
 from kheops.archive.boundary_ended import with_known_end
-from kheops.archive.client import SLOW_DOWN, Answer, Body, StoreClient
+from kheops.archive.client import SLOW_DOWN, StoreClient
 from kheops.archive.port import ArchiveAbsentError, ArchiveStream, HeldInstance, StoreOutcome
+from kheops.archive.request_body import Body
 from kheops.archive.single_part import unwrap
 from kheops.archive.store_answer import read_store_answer
 from kheops.dicomweb.media_ranges import MediaType, parse_accept
@@ -161,7 +163,7 @@ class DicomwebStore:
         unmentioned = len(sent) - len(outcome.stored) - len(outcome.failed)
         if unmentioned or outcome.failed:
             _LOG.warning(
-                "archive_store_incomplete",
+                "archive.store_incomplete",
                 status=answer.status,
                 sent=len(sent),
                 failed=len(outcome.failed),
@@ -235,7 +237,7 @@ class DicomwebStore:
 
     async def _search_page(self, ref: SeriesRef, *, offset: int) -> set[SopInstanceUID]:
         url = f"{self._addresses.series(ref)}/instances?limit={_PAGE}&offset={offset}"
-        answer = await self._client.fetch("GET", url, {"Accept": _DICOM_JSON})
+        answer = await self._client.fetch("GET", url, {"Accept": _DICOM_JSON}, is_prompt=True)
         if answer.status == HTTPStatus.NO_CONTENT:
             await answer.discard()
             return set()
@@ -276,7 +278,8 @@ class DicomwebStore:
 
     async def _searchable(self) -> bool:
         """Return whether our account may search the store; raise `ArchiveUnavailableError` if it does not answer."""
-        answer = await self._client.fetch("GET", f"{self._addresses.instances}?limit=1", {"Accept": _DICOM_JSON})
+        url = f"{self._addresses.instances}?limit=1"
+        answer = await self._client.fetch("GET", url, {"Accept": _DICOM_JSON}, is_prompt=True)
         await answer.discard()
         return answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
 
@@ -302,7 +305,7 @@ class DicomwebStore:
         headers = {"Accept": accept}
         if byte_range is not None:
             headers["Range"] = byte_range
-        answer = await self._client.fetch("GET", url, headers)
+        answer = await self._client.fetch("GET", url, headers, is_prompt=what is What.METADATA)
         if answer.status == HTTPStatus.OK or (answer.status == HTTPStatus.PARTIAL_CONTENT and byte_range is not None):
             if not answer.is_encoded:
                 return answer

@@ -15,7 +15,8 @@ import msgspec
 from typing_extensions import override
 
 from kheops.archive.addresses import StoreAddresses, is_bulkdata_path
-from kheops.archive.client import Answer, Authorization, ClientLimits, StoreClient
+from kheops.archive.answer import Answer
+from kheops.archive.client import Authorization, ClientLimits, StoreClient
 from kheops.archive.dicomweb_store import CONTROL_LIMIT, DicomwebStore, What
 from kheops.archive.google_credentials import GoogleCredentials
 from kheops.archive.port import ArchiveAbsentError

@@ -7,8 +7,8 @@ one part. The reader above sees the bytes of the object in both cases.
 from collections.abc import AsyncIterator
 from typing import Final
 
+from kheops.archive.answer import Answer
 from kheops.archive.boundary_ended import with_known_end
-from kheops.archive.client import Answer
 from kheops.archive.port import ArchiveStream
 from kheops.dicomweb.multipart import End, Event, MultipartReader, PartBegin, PartData, boundary_of
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, BadMultipartError, NotAcceptableError

@@ -133,15 +133,22 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _TIMEZONE: Final = re.compile(r"[+-](?:0[0-9]|1[0-4])[0-5][0-9]", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _INTEGER_LIMIT: Final = 2**31
+_MOST_CHARACTERS: Final = 1_024
+"""Of a text that the catalog keeps. Its VR allows 16 to 324 (PS3.5 section 6.2), real files have more, and a search
+matches on no more than this."""
+_MOST_OF_CODE: Final = 16
+"""Of a Code String: code that compares one may rely on it (PS3.5 section 6.2)."""
 
 
 def normalise(attribute: Attribute, text: str) -> str | None:
     """Return a decoded value in the one form in which the catalog keeps it, or ``None`` where it is of no use.
 
     Padding is removed. Dates are eight digits (the old ``1994.11.05`` too), times lose their colons, numbers are
-    decimal without sign or zeros that mean nothing, person names keep ``^`` and ``=``. A value with several items
-    keeps the first where the attribute has one value. Control characters are dropped. A value that does not follow
-    its value representation (PS3.5 section 6.2) is ``None``, and so is an empty one.
+    decimal without sign or zeros that mean nothing, person names keep ``^`` and ``=``. Of several values the first is
+    kept: none of the catalog's attributes may have more (PS3.6). Control characters are dropped. A value that does
+    not follow its value representation (PS3.5 section 6.2) is ``None``, and so are an empty one, a code string of more
+    than 16 characters and any text of more than 1,024; shorter text is kept though its value representation allows
+    less.
     """
     match attribute.vr:
         case "DA":
@@ -153,10 +160,14 @@ def normalise(attribute: Attribute, text: str) -> str | None:
         case "PN":
             return _person_name(text)
         case _:
-            text = _CONTROL.sub("", text).strip(" ")
+            text = _CONTROL.sub("", _first(text)).strip(" ")
             if attribute.keyword == "TimezoneOffsetFromUTC" and _TIMEZONE.fullmatch(text) is None:
                 return None
-            return text or None
+            return _bounded(text, _MOST_OF_CODE if attribute.vr == "CS" else _MOST_CHARACTERS)
+
+
+def _bounded(text: str, most: int) -> str | None:
+    return text if 0 < len(text) <= most else None
 
 
 def _first(text: str) -> str:
@@ -192,8 +203,7 @@ def _integer(text: str) -> str | None:
 def _person_name(text: str) -> str | None:
     text = _CONTROL.sub("", text.partition("\\")[0])
     groups = [group.strip(" ").rstrip("^ ") for group in text.split("=")[:3]]
-    name = "=".join(groups).rstrip("=")
-    return name or None
+    return _bounded("=".join(groups).rstrip("="), _MOST_CHARACTERS)
 
 
 def comparable_time(text: str) -> str:

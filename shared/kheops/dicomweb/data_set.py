@@ -18,6 +18,7 @@ __all__ = [
     "IDENTIFYING_TAGS",
     "LONG_VRS",
     "DataSetWalker",
+    "DoubtfulIdentityError",
     "NotDicomError",
     "TruncatedFileError",
     "UnreadableDicomError",
@@ -43,6 +44,12 @@ class TruncatedFileError(UnreadableDicomError):
     code = "truncated-dicom"
 
 
+class DoubtfulIdentityError(UnreadableDicomError):
+    """The file can be read as one object by some readers and as another one by others."""
+
+    code = "doubtful-dicom"
+
+
 IDENTIFYING_TAGS: Final = frozenset({0x00080016, 0x00080018, 0x0020000D, 0x0020000E})
 """SOP Class, SOP Instance, Study Instance and Series Instance UID."""
 
@@ -54,6 +61,8 @@ _ITEM: Final = 0xFFFEE000
 _ITEM_END: Final = 0xFFFEE00D
 _SEQUENCE_END: Final = 0xFFFEE0DD
 _DELIMITER_GROUP: Final = 0xFFFE
+_NOT_OF_DATA_SETS: Final = frozenset({0x0000, 0x0002})
+"""Groups of a message's command set and of the file meta information."""
 
 _SHORT_VRS: Final = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split(),
@@ -89,6 +98,7 @@ class DataSetWalker:
         self._open = [(_EXPLICIT if explicit_vr else 0) | (0 if little_endian else _BIG_ENDIAN)]
         self._wanted = wanted
         self._values: dict[int, bytes] = {}
+        self._too_long: set[int] = set()
         self._largest_tag = -1
         self._heads = 0
         self._pending: bytes = b""
@@ -102,6 +112,11 @@ class DataSetWalker:
         return self._values
 
     @property
+    def too_long(self) -> frozenset[int]:
+        """The wanted tags whose values are too long to be kept."""
+        return frozenset(self._too_long)
+
+    @property
     def largest_tag(self) -> int:
         """The largest tag of the top level whose element has begun; -1 before the first."""
         return self._largest_tag
@@ -112,8 +127,11 @@ class DataSetWalker:
         Raises
         ------
         UnreadableDicomError
-            If they break the structure of a data set, nest too deeply, or repeat an identifying attribute or hold
-            it behind a larger tag.
+            If they break the structure of a data set or nest too deeply.
+        DoubtfulIdentityError
+            If they repeat an identifying attribute, hold it behind a larger tag, or have elements of groups 0000 or
+            0002 outside sequences: those are a message's and the file meta information's (PS3.7 section 6.3, PS3.10
+            section 7.1), and there are readers who take them from here.
         """
         buffer = self._pending + data if self._pending else data
         position, end = 0, len(buffer)
@@ -177,10 +195,17 @@ class DataSetWalker:
     def _begin_value(self, tag: int, vr: bytes, length: int) -> None:
         if len(self._open) == 1:
             if tag in IDENTIFYING_TAGS and tag <= self._largest_tag:
-                raise UnreadableDicomError("An identifying attribute is repeated or out of order.")
+                raise DoubtfulIdentityError("An identifying attribute is repeated or out of order.")
+            if tag >> 16 in _NOT_OF_DATA_SETS:
+                raise DoubtfulIdentityError(
+                    "The data set holds elements of the file meta information or of a command."
+                )
             self._largest_tag = max(self._largest_tag, tag)
-            if length <= self._wanted.get(tag, -1) and tag not in self._values:
-                self._kept_tag = tag
+            if tag in self._wanted and tag not in self._values:
+                if length <= self._wanted[tag]:
+                    self._kept_tag = tag
+                else:
+                    self._too_long.add(tag)
         if length == _UNDEFINED:
             self._begin_sequence(tag, vr)
             return

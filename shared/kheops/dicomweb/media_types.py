@@ -23,6 +23,8 @@ from kheops.errors import InvalidIdentifierError, NotAcceptableError
 from kheops.ids import transfer_syntax_uid
 
 __all__ = [
+    "FRAME_TYPES",
+    "ZIP",
     "Accept",
     "Choice",
     "Framing",
@@ -31,12 +33,15 @@ __all__ = [
     "negotiate_frames",
     "negotiate_instance",
     "negotiate_json",
+    "prefers_zip",
 ]
 
 _DICOM: Final = "application/dicom"
 _OCTETS: Final = "application/octet-stream"
+ZIP: Final = "application/zip"
+"""PS3.10 files and a DICOMDIR, as a download; no media type of PS3.18."""
 _JSON: Final = ("application/dicom+json", "application/json")
-_FRAME_TYPES: Final = (
+FRAME_TYPES: Final = (
     _OCTETS,
     "image/jpeg",
     "image/jls",
@@ -109,9 +114,9 @@ class _Offers:
         self.all = offers
 
 
-_FRAMES_IN_PARTS: Final = [_Offer(media_type, Framing.MULTIPART) for media_type in _FRAME_TYPES]
-_FRAME_ALONE: Final = [_Offer(media_type, Framing.SINGLE_PART) for media_type in _FRAME_TYPES]
-_DICOM_OFFERS: Final = _Offers(_Offer(_DICOM, Framing.MULTIPART))
+_FRAMES_IN_PARTS: Final = [_Offer(media_type, Framing.MULTIPART) for media_type in FRAME_TYPES]
+_FRAME_ALONE: Final = [_Offer(media_type, Framing.SINGLE_PART) for media_type in FRAME_TYPES]
+_DICOM_OFFERS: Final = _Offers(_Offer(_DICOM, Framing.MULTIPART), _Offer(ZIP, Framing.SINGLE_PART))
 _INSTANCE_OFFERS: Final = _Offers(_Offer(_DICOM, Framing.MULTIPART), _Offer(_DICOM, Framing.SINGLE_PART))
 _SEVERAL_FRAMES_OFFERS: Final = _Offers(*_FRAMES_IN_PARTS)
 _FRAME_OFFERS: Final = _Offers(*_FRAMES_IN_PARTS, *_FRAME_ALONE)
@@ -125,6 +130,25 @@ class _Wish:
     transfer_syntax: str | None
     quality: float
     specificity: int
+
+
+def prefers_zip(accept: Accept) -> bool:
+    """Return whether a search is to be answered with the objects themselves, as `ZIP`: only for who names it first.
+
+    Raises
+    ------
+    NotAcceptableError
+        If neither a search's media types nor that one is accepted, or the Accept is malformed.
+    """
+    available = [*_JSON, ZIP]
+    ranges = _ranges(accept, available)
+    quality: dict[str, float] = {}
+    for media_type in available:
+        wishes = _wishes(ranges, _Offer(media_type, Framing.SINGLE_PART))
+        quality[media_type] = max((wish.quality for wish in wishes), default=0.0)
+    if not any(quality.values()):
+        raise NotAcceptableError(available)
+    return quality[ZIP] > max(quality[media_type] for media_type in _JSON)
 
 
 def negotiate_json(accept: Accept) -> str:
@@ -147,13 +171,12 @@ def negotiate_json(accept: Accept) -> str:
 
 
 def negotiate_dicom(accept: Accept) -> Choice:
-    """Choose for the instances of a study or series: always multipart.
+    """Choose for the instances of a study or series: multipart, or `ZIP` for who asks for that.
 
     Raises
     ------
     NotAcceptableError
-        If the caller does not take ``multipart/related; type="application/dicom"``, or sent a malformed Accept or
-        transfer syntax.
+        If the caller takes neither, or sent a malformed Accept or transfer syntax.
     """
     return _negotiate(accept, _DICOM_OFFERS)
 

@@ -4,7 +4,6 @@
 walks over the rest.
 """
 
-import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +14,13 @@ from kheops.dicomweb.attributes import CATALOGED_ATTRIBUTES, Attribute, Level, n
 from kheops.dicomweb.character_sets import decode_text
 from kheops.dicomweb.data_set import (
     IDENTIFYING_TAGS,
-    LONG_VRS,
     DataSetWalker,
+    DoubtfulIdentityError,
     NotDicomError,
     TruncatedFileError,
     UnreadableDicomError,
 )
+from kheops.dicomweb.meta_element import meta_element
 from kheops.errors import InvalidIdentifierError
 from kheops.ids import (
     SeriesInstanceUID,
@@ -35,7 +35,17 @@ from kheops.ids import (
     transfer_syntax_uid,
 )
 
-__all__ = ["Head", "NotDicomError", "Part10Scanner", "TruncatedFileError", "UnreadableDicomError", "read_head"]
+__all__ = [
+    "DoubtfulIdentityError",
+    "Head",
+    "NotDicomError",
+    "OtherClassError",
+    "Part10Scanner",
+    "TruncatedFileError",
+    "UnreadableDicomError",
+    "identify",
+    "read_head",
+]
 
 _PREFIX: Final = 132
 """Bytes of preamble and ``DICM``."""
@@ -77,6 +87,12 @@ _WANTED: Final[Mapping[int, int]] = {
 }
 
 
+class OtherClassError(UnreadableDicomError):
+    """The file meta information names another SOP Class than the data set."""
+
+    code = "other-sop-class"
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """What the head of a file says: its identifiers, and the attributes that the catalog keeps, by keyword.
@@ -93,6 +109,8 @@ class Head:
     patient_study: Mapping[str, str]
     series: Mapping[str, str]
     instance: Mapping[str, str]
+    altered: tuple[str, ...] = ()
+    """Keywords of attributes that the file has otherwise: left out, or of several values the first."""
 
 
 class _State(Enum):
@@ -178,26 +196,43 @@ class Part10Scanner:
         Raises
         ------
         UnreadableDicomError
-            If an identifier is absent, empty or ill-formed, or the file meta information contradicts the data set.
+            If an identifier is absent, empty or ill-formed, or the file meta information names another SOP Instance.
+        OtherClassError
+            If the file meta information names another SOP Class.
+        """
+        head = self.identity()
+        for tag, uid, error in (
+            (_META_SOP_CLASS, head.sop_class_uid, OtherClassError),
+            (_META_SOP_INSTANCE, head.sop_instance_uid, UnreadableDicomError),
+        ):
+            if self._meta.get(tag) and _uid(self._meta, tag) != uid:
+                raise error("The file meta information names another object than the data set.")
+        return head
+
+    def identity(self) -> Head:
+        """Return the head by the data set's word alone, whatever the file meta information says.
+
+        Raises
+        ------
+        UnreadableDicomError
+            If an identifier is absent, empty or ill-formed.
         """
         values = self._walker.values if self._walker is not None else {}
+        altered: list[str] = []
         try:
-            head = Head(
+            return Head(
                 study_instance_uid=study_instance_uid(_uid(values, _STUDY)),
                 series_instance_uid=series_instance_uid(_uid(values, _SERIES)),
                 sop_instance_uid=sop_instance_uid(_uid(values, _SOP_INSTANCE)),
                 sop_class_uid=sop_class_uid(_uid(values, _SOP_CLASS)),
                 transfer_syntax_uid=transfer_syntax_uid(_uid(self._meta, _TRANSFER_SYNTAX)),
-                patient_study=self._attributes(Level.STUDY, values),
-                series=self._attributes(Level.SERIES, values),
-                instance=self._attributes(Level.INSTANCE, values),
+                patient_study=self._attributes(Level.STUDY, values, altered),
+                series=self._attributes(Level.SERIES, values, altered),
+                instance=self._attributes(Level.INSTANCE, values, altered),
+                altered=tuple(altered),
             )
         except InvalidIdentifierError:
             raise UnreadableDicomError("A UID that identifies the object is absent, empty or ill-formed.") from None
-        for tag, uid in ((_META_SOP_CLASS, head.sop_class_uid), (_META_SOP_INSTANCE, head.sop_instance_uid)):
-            if self._meta.get(tag) and _uid(self._meta, tag) != uid:
-                raise UnreadableDicomError("The file meta information names another object than the data set.")
-        return head
 
     def _read_prefix(self) -> None:
         if len(self._held) < _PREFIX:
@@ -210,7 +245,7 @@ class Part10Scanner:
     def _read_meta(self) -> None:
         """Read file meta information (PS3.10 section 7.1): Explicit VR Little Endian, whatever comes behind it."""
         while self._meta_end is None or self._position < self._meta_end:
-            element = _meta_element(self._held, self._position)
+            element = meta_element(self._held, self._position)
             if element is None:
                 break
             if element.tag >> 16 != _META_GROUP:
@@ -271,7 +306,9 @@ class Part10Scanner:
         if self._behind > _MAX_BEHIND:
             raise UnreadableDicomError("Something follows the deflated data set.")
 
-    def _attributes(self, level: Level, values: Mapping[int, bytes]) -> dict[str, str]:
+    def _attributes(self, level: Level, values: Mapping[int, bytes], altered: list[str]) -> dict[str, str]:
+        """Return the attributes of a level, and add to ``altered`` those that are not as the file has them."""
+        too_long = self._walker.too_long if self._walker is not None else frozenset()
         character_set = values.get(_SPECIFIC_CHARACTER_SET, b"").decode("ascii", "replace").rstrip(" \0")
         found: dict[str, str] = {}
         for attribute in CATALOGED_ATTRIBUTES:
@@ -280,6 +317,9 @@ class Part10Scanner:
                 value = normalise(attribute, text) if text else None
                 if value is not None:
                     found[attribute.keyword] = value
+                lost = value is None and values.get(attribute.tag, b"").strip(b" \0") != b""
+                if lost or "\\" in text or attribute.tag in too_long:
+                    altered.append(attribute.keyword)
         return found
 
     def _text(self, attribute: Attribute, values: Mapping[int, bytes], character_set: str) -> str:
@@ -295,26 +335,6 @@ class Part10Scanner:
             # PS3.5 section 6.2 allows these the default repertoire alone.
             return raw.decode("ascii") if raw.isascii() else ""
         return decode_text(raw.rstrip(b"\0"), vr=attribute.vr, specific_character_set=character_set)
-
-
-@dataclass(frozen=True, slots=True)
-class _MetaElement:
-    tag: int
-    value_at: int
-    length: int
-
-
-def _meta_element(held: bytes, position: int) -> _MetaElement | None:
-    """Read the head of an element; ``None`` when more bytes are needed."""
-    if len(held) - position < 8:  # noqa: PLR2004 - PS3.5 section 7.1.2: no head is shorter
-        return None
-    group, element, vr, length = struct.unpack_from("<HH2sH", held, position)
-    tag = group << 16 | element
-    if vr not in LONG_VRS:
-        return _MetaElement(tag, position + 8, length)
-    if len(held) - position < 12:  # noqa: PLR2004 - the same with a length of 32 bits
-        return None
-    return _MetaElement(tag, position + 12, struct.unpack_from("<L", held, position + 8)[0])
 
 
 def _uid(values: Mapping[int, bytes], tag: int) -> str:
@@ -344,3 +364,31 @@ def read_head(data: bytes, *, complete: bool) -> Head:
     if complete:
         scanner.close()
     return scanner.head()
+
+
+def identify(data: bytes) -> Head:
+    """Return which object a file that cannot be stored is of, as far as it can be read.
+
+    Parameters
+    ----------
+    data
+        The file, or its beginning.
+
+    Raises
+    ------
+    NotDicomError
+        If it is no PS3.10 file.
+    DoubtfulIdentityError
+        If readers may differ about which object it is.
+    UnreadableDicomError
+        If it cannot be read as far as its identifiers, or one of them is ill-formed.
+    """
+    scanner = Part10Scanner()
+    try:
+        scanner.feed(data)
+    except (NotDicomError, DoubtfulIdentityError):
+        raise
+    except UnreadableDicomError:
+        # What was passed before stands; without a walker `identity` finds nothing.
+        pass
+    return scanner.identity()

@@ -27,6 +27,7 @@ __all__ = [
 _MAX_PAIRS: Final = 1024
 _MAX_FIELDS: Final = 512
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_FIELD: Final = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -97,6 +98,8 @@ class Query:
     """KHEOPS's ``favorite``: studies with a favourite series; series that are one, or are none. ``None``: any."""
     includes: frozenset[KheopsField] = frozenset()
     """What is answered besides that is no attribute of DICOM."""
+    unknown_fields: tuple[str, ...] = ()
+    """Values of ``includefield`` that name no attribute, safe to put into a ``Warning: 299`` header."""
 
 
 _SORTS: Final = {
@@ -193,7 +196,9 @@ def parse_query(level: Level, pairs: Iterable[tuple[str, str]]) -> Query:
     if isinstance(source, AnySource) and (favorite is not None or KheopsField.FAVORITE in includes):
         raise BadQueryParameterError("favorite needs album or inbox: a series is one in a place.")
     known = {each.key for each in includes}
-    tags = (tag for field in fields if (tag := _field(field)) is not None and tag not in known)
+    named = {field: _field(field) for field in fields if field.strip(" ") not in {"", "all", *_names(includes)}}
+    tags = (tag for tag in named.values() if tag is not None and tag not in known)
+    unknown_fields = (_safe_field(field) for field, tag in named.items() if tag is None)
     matches = (parse_match(BY_KEYWORD[keyword], values) for keyword, values in keys.items())
     return Query(
         level=level,
@@ -202,13 +207,18 @@ def parse_query(level: Level, pairs: Iterable[tuple[str, str]]) -> Query:
         offset=_count(controls, "offset", least=0) or 0,
         fuzzymatching=_flag(controls, "fuzzymatching"),
         includefield=tuple(dict.fromkeys(tags)),
-        include_all="all" in fields,
+        include_all=any(field.strip(" ") == "all" for field in fields),
         sort=_sort(level, controls.get("sort")),
         unknown_keys=tuple(unknown),
         source=source,
         favorite=favorite,
         includes=includes,
+        unknown_fields=tuple(dict.fromkeys(unknown_fields)),
     )
+
+
+def _names(includes: Iterable[KheopsField]) -> Iterable[str]:
+    return (name for each in includes for name in (each.value, each.key))
 
 
 def _favorite(level: Level, controls: dict[str, str]) -> bool | None:
@@ -234,6 +244,11 @@ def _safe_name(name: str) -> str:
     return name
 
 
+def _safe_field(text: str) -> str:
+    name = text.strip(" ")
+    return name if _FIELD.fullmatch(name) else "(malformed)"
+
+
 def _count(controls: dict[str, str], name: str, *, least: int) -> int | None:
     text = controls.get(name)
     if text is None:
@@ -251,7 +266,7 @@ def _flag(controls: dict[str, str], name: str) -> bool:
 
 
 def _field(text: str) -> str | None:
-    """Return an included field as a path of tags; ``None`` for ``all`` and for what is no attribute."""
+    """Return an included field as a path of tags; ``None`` for what is no attribute."""
     tags = [_field_tag(name) for name in text.strip(" ").split(".")]
     known = [tag for tag in tags if tag is not None]
     return ".".join(known) if len(known) == len(tags) else None
@@ -263,7 +278,7 @@ def _field_tag(name: str) -> str | None:
     attribute = BY_KEYWORD.get(name)
     if attribute is not None:
         return attribute.key
-    if name == "all" or _NAME.fullmatch(name) is None:
+    if _NAME.fullmatch(name) is None:
         return None
     # The whole dictionary is loaded for the first keyword that is not among ours only.
     from pydicom.datadict import tag_for_keyword

@@ -6,23 +6,36 @@ Pure functions of facts, as all of `kheops.domain.policy`, by whose name everybo
 from collections.abc import Callable, Mapping
 from typing import Final, assert_never
 
-from kheops.domain.grants import AlbumAction, Denied, PermittedAlbum, Reason, Source, ViewerGrant
-from kheops.domain.principals import AlbumCapability, Person, Principal, Role, UserCapability, ViewerToken
+from kheops.domain.grants import AlbumAction, Denied, PermittedAlbum, Reason, ReportGrant, Source, ViewerGrant
+from kheops.domain.principals import (
+    AlbumCapability,
+    LinkVisit,
+    Person,
+    Principal,
+    ReportToken,
+    Role,
+    UserCapability,
+    ViewerToken,
+)
 from kheops.domain.resources import AlbumFlags, AlbumRole
-from kheops.ids import UserPk
+from kheops.ids import AlbumPk, UserPk
 
 __all__ = [
     "act_on_album",
     "administer",
     "comment_on_study",
     "introspect",
+    "look_up_people",
     "manage_capabilities",
     "manage_own_account",
     "mark_in_inbox",
+    "open_report",
     "open_viewer",
     "private_comments_of",
     "revoke_capability",
     "see_capability",
+    "settle_album",
+    "tell_userinfo",
 ]
 
 
@@ -34,10 +47,13 @@ _EVERY_MEMBER: Final = frozenset(
         AlbumAction.LIST_USERS,
         AlbumAction.READ_SERIES,
         AlbumAction.READ_COMMENT,
+        AlbumAction.GET_DICOM_SR,
         AlbumAction.LEAVE,
         AlbumAction.EDIT_OWN_MEMBERSHIP,
     }
 )
+_OF_OWN_MEMBERSHIP: Final = frozenset({AlbumAction.LEAVE, AlbumAction.EDIT_OWN_MEMBERSHIP})
+"""What takes a membership of one's own: whoever is in an album by a group has none to leave or to change."""
 _BY_FLAG: Final[Mapping[AlbumAction, Callable[[AlbumFlags], bool]]] = {
     AlbumAction.ADD_SERIES: lambda flags: flags.add_series,
     AlbumAction.EDIT_FAVORITES: lambda flags: flags.add_series,
@@ -52,7 +68,10 @@ _ADMINISTRATORS_ONLY: Final = frozenset(
         AlbumAction.EDIT_ALBUM,
         AlbumAction.REMOVE_USER,
         AlbumAction.MANAGE_ADMINS,
+        AlbumAction.MANAGE_GROUPS,
         AlbumAction.MANAGE_CAPABILITIES,
+        AlbumAction.MANAGE_DICOM_SR,
+        AlbumAction.MANAGE_WEBHOOK,
         AlbumAction.DELETE_ALBUM,
     }
 )
@@ -81,19 +100,23 @@ def act_on_album(principal: Principal, action: AlbumAction, role: AlbumRole | No
         return Denied(Reason.TOKEN_KIND)
     match principal:
         case Person():
-            allowed = role.is_admin or _member_may(action, role)
+            allowed = (role.is_admin and not role.by_group) or _member_may(action, role)
             return PermittedAlbum(role.album) if allowed else Denied(Reason.ALBUM_ROLE)
         case UserCapability():
             return _user_capability_on_album(principal, action, role)
         case AlbumCapability():
             return _album_capability_on_album(principal, action, role)
-        case ViewerToken():
-            return _viewer_on_album(principal, action, role)
+        case ViewerToken() | ReportToken():
+            return _delegated_on_album(principal, action, role)
+        case LinkVisit():
+            return _link_on_album(principal, action, role)
         case _:
             assert_never(principal)
 
 
 def _member_may(action: AlbumAction, role: AlbumRole) -> bool:
+    if role.by_group and action in _OF_OWN_MEMBERSHIP:
+        return False
     if action in _EVERY_MEMBER:
         return True
     flag = _BY_FLAG.get(action)
@@ -106,7 +129,13 @@ def _user_capability_on_album(
     # Who may see an album, and whether it lives, is for the person to decide, not for whoever holds a token.
     if action in _ADMINISTRATORS_ONLY or action is AlbumAction.ADD_USER:
         return Denied(Reason.TOKEN_KIND)
-    reading = {AlbumAction.SEE, AlbumAction.LIST_USERS, AlbumAction.READ_SERIES, AlbumAction.READ_COMMENT}
+    reading = {
+        AlbumAction.SEE,
+        AlbumAction.LIST_USERS,
+        AlbumAction.READ_SERIES,
+        AlbumAction.READ_COMMENT,
+        AlbumAction.GET_DICOM_SR,
+    }
     if action in reading:
         if not principal.permissions.read:
             return Denied(Reason.TOKEN_LACKS_READ)
@@ -143,7 +172,9 @@ def _album_capability_on_album(
     return Denied(Reason.TOKEN_KIND)
 
 
-def _viewer_on_album(principal: ViewerToken, action: AlbumAction, role: AlbumRole) -> PermittedAlbum | Denied:
+def _delegated_on_album(
+    principal: ViewerToken | ReportToken, action: AlbumAction, role: AlbumRole
+) -> PermittedAlbum | Denied:
     if not principal.reaches(role):
         return Denied(Reason.NO_GRANT)
     # The parent first: what it cannot even see stays hidden, whatever this token lacks.
@@ -155,6 +186,12 @@ def _viewer_on_album(principal: ViewerToken, action: AlbumAction, role: AlbumRol
     if action is AlbumAction.ADD_SERIES:
         return decided if principal.write else Denied(Reason.TOKEN_LACKS_WRITE)
     return Denied(Reason.TOKEN_KIND)
+
+
+def _link_on_album(principal: LinkVisit, action: AlbumAction, role: AlbumRole) -> PermittedAlbum | Denied:
+    if role.album != principal.album or not role.is_admin:
+        return Denied(Reason.NO_GRANT)
+    return PermittedAlbum(role.album) if action is AlbumAction.READ_SERIES else Denied(Reason.TOKEN_KIND)
 
 
 def manage_own_account(principal: Principal, *, writes: bool) -> UserPk | Denied:
@@ -171,10 +208,18 @@ def manage_own_account(principal: Principal, *, writes: bool) -> UserPk | Denied
             if not writes and not principal.permissions.read:
                 return Denied(Reason.TOKEN_LACKS_READ)
             return principal.user
-        case AlbumCapability() | ViewerToken():
+        case AlbumCapability() | ViewerToken() | ReportToken() | LinkVisit():
             return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
+
+
+def look_up_people(principal: Principal) -> UserPk | Denied:
+    """Decide whether ``principal`` may look up people, and as whom: only people may, with a login of their own.
+
+    A token is handed to programs and viewers; names and addresses of others are nothing that they need.
+    """
+    return principal.user if isinstance(principal, Person) else Denied(Reason.TOKEN_KIND)
 
 
 def mark_in_inbox(principal: Principal) -> UserPk | Denied:
@@ -197,7 +242,7 @@ def private_comments_of(principal: Principal) -> UserPk | None:
             return principal.user
         case UserCapability():
             return principal.user if principal.permissions.read else None
-        case AlbumCapability() | ViewerToken():
+        case AlbumCapability() | ViewerToken() | ReportToken() | LinkVisit():
             return None
         case _:
             assert_never(principal)
@@ -222,10 +267,19 @@ def administer(principal: Principal) -> UserPk | Denied:
     match principal:
         case Person():
             return principal.user if Role.ADMINISTRATOR in principal.roles else Denied(Reason.NOT_ADMINISTRATOR)
-        case UserCapability() | AlbumCapability() | ViewerToken():
+        case UserCapability() | AlbumCapability() | ViewerToken() | ReportToken() | LinkVisit():
             return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
+
+
+def settle_album(principal: Principal, album: AlbumPk) -> PermittedAlbum | Denied:
+    """Decide whether ``principal`` may hand over, or delete, an album whose last administrator is being erased."""
+    match administer(principal):
+        case Denied() as denied:
+            return denied
+        case _:
+            return PermittedAlbum(album)
 
 
 # Capability tokens -----------------------------------------------------------------------------------------------
@@ -239,7 +293,7 @@ def manage_capabilities(principal: Principal) -> UserPk | Denied:
     match principal:
         case Person():
             return principal.user
-        case UserCapability() | AlbumCapability() | ViewerToken():
+        case UserCapability() | AlbumCapability() | ViewerToken() | ReportToken() | LinkVisit():
             return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
@@ -280,7 +334,7 @@ def introspect(principal: Principal) -> UserPk | Denied:
     match principal:
         case Person() | UserCapability() | AlbumCapability():
             return principal.user
-        case ViewerToken():
+        case ViewerToken() | ReportToken() | LinkVisit():
             return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
@@ -307,7 +361,7 @@ def open_viewer(
     read, write
         What the token is to do.
     """
-    if isinstance(principal, ViewerToken):
+    if isinstance(principal, ViewerToken | ReportToken | LinkVisit):
         return Denied(Reason.TOKEN_KIND)
     if source.inbox and isinstance(principal, AlbumCapability):
         return Denied(Reason.TOKEN_KIND)
@@ -325,3 +379,34 @@ def open_viewer(
         if write and not principal.permissions.write:
             return Denied(Reason.TOKEN_LACKS_WRITE)
     return ViewerGrant(source, read=read, write=write)
+
+
+# Report tokens ---------------------------------------------------------------------------------------------------
+
+
+def open_report(principal: Principal, role: AlbumRole | None) -> ReportGrant | Denied:
+    """Decide whether ``principal`` may hand studies of an album to one of its report providers, and for what.
+
+    Who reads the album may. The provider may then read, and write only where the principal may add series. Which
+    studies are there is `read_scope`'s to say.
+
+    Parameters
+    ----------
+    principal
+        Who asks for the report: a person, or a token of user scope.
+    role
+        The person's role in the provider's album.
+    """
+    if not isinstance(principal, Person | UserCapability):
+        return Denied(Reason.TOKEN_KIND)
+    match act_on_album(principal, AlbumAction.READ_SERIES, role):
+        case Denied() as denied:
+            return denied
+        case album:
+            write = not isinstance(act_on_album(principal, AlbumAction.ADD_SERIES, role), Denied)
+            return ReportGrant(album, read=True, write=write)
+
+
+def tell_userinfo(principal: Principal) -> UserPk | Denied:
+    """Decide whether ``principal`` may learn name and address of its person: report tokens may, as in KHEOPS."""
+    return principal.user if isinstance(principal, ReportToken) else Denied(Reason.TOKEN_KIND)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import NewType
 
 from kheops.domain.resources import InstanceRef, OriginAlbum, OriginUser, SeriesRef
-from kheops.ids import AlbumPk, StudyInstanceUID, UserPk
+from kheops.ids import AlbumPk, LinkPk, StudyInstanceUID, UserPk
 
 __all__ = [
     "Admission",
@@ -21,6 +21,7 @@ __all__ = [
     "ReadableInstance",
     "ReadableSeries",
     "Reason",
+    "ReportGrant",
     "Scope",
     "SendableSeries",
     "Source",
@@ -37,6 +38,7 @@ class Reason(StrEnum):
     TOKEN_LACKS_READ = "token-lacks-read"  # noqa: S105 - a reason, no password
     TOKEN_LACKS_WRITE = "token-lacks-write"  # noqa: S105 - a reason, no password
     TOKEN_LACKS_APPROPRIATE = "token-lacks-appropriate"  # noqa: S105 - a reason, no password
+    TOKEN_LACKS_DOWNLOAD = "token-lacks-download"  # noqa: S105 - a reason, no password
     TOKEN_KIND = "token-kind"  # noqa: S105 - a reason, no password
     """This kind of token can never do that."""
     OTHER_STUDY = "other-study"
@@ -62,6 +64,7 @@ class Reason(StrEnum):
             Reason.TOKEN_LACKS_READ,
             Reason.TOKEN_LACKS_WRITE,
             Reason.TOKEN_LACKS_APPROPRIATE,
+            Reason.TOKEN_LACKS_DOWNLOAD,
             Reason.TOKEN_KIND,
             Reason.ALBUM_ROLE,
             Reason.NOT_ADMINISTRATOR,
@@ -93,7 +96,11 @@ class AlbumAction(StrEnum):
     EDIT_ALBUM = "EDIT_ALBUM"
     REMOVE_USER = "REMOVE_USER"
     MANAGE_ADMINS = "MANAGE_ADMINS"
+    MANAGE_GROUPS = "MANAGE_GROUPS"
     MANAGE_CAPABILITIES = "MANAGE_CAPABILITIES"
+    GET_DICOM_SR = "GET_DICOM_SR"
+    MANAGE_DICOM_SR = "MANAGE_DICOM_SR"
+    MANAGE_WEBHOOK = "MANAGE_WEBHOOK"
     DELETE_ALBUM = "DELETE_ALBUM"
 
 
@@ -109,16 +116,22 @@ class Source:
 class Scope:
     """Which holdings count, in terms that storage can put into a query.
 
-    A series is in the scope iff an album holds it of which ``user`` is a member and a person in good standing, and
-    that album is ``album`` (where given), an inbox (where ``inbox``), and administered by ``user`` (where
-    ``admin``); and it is of ``study`` (where given).
+    A series is in the scope iff an album holds it of which ``user``, a person in good standing, is a member, or one
+    of ``groups`` of that person's issuer is, and that album is ``album`` (where given), an inbox (where ``inbox``),
+    administered by ``user`` (where ``admin``), and one that they may send series from (where ``sending``); and it is
+    of one of ``studies`` (where given) and of the selection of ``link`` (where given).
     """
 
     user: UserPk
     album: AlbumPk | None = None
     inbox: bool = False
     admin: bool = False
-    study: StudyInstanceUID | None = None
+    studies: tuple[StudyInstanceUID, ...] | None = None
+    groups: frozenset[str] = frozenset()
+    """What the request presented; they make plain members, so that none counts where ``admin``."""
+    sending: bool = False
+    link: LinkPk | None = None
+    """A link's selection narrows, as everything here does: it grants no series by itself."""
 
 
 ReadScope = NewType("ReadScope", Scope)
@@ -148,6 +161,15 @@ class ViewerGrant:
     """What a viewer token that somebody wants may be; created by `open_viewer` only."""
 
     source: Source
+    read: bool
+    write: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReportGrant:
+    """What a report token that somebody wants may be; created by `open_report` only."""
+
+    album: AlbumPk
     read: bool
     write: bool
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kheops.domain.mutations import MutationType
-from kheops.ids import CapabilityId, SeriesInstanceUID, StudyInstanceUID
+from kheops.ids import CapabilityId, ReportProviderId, SeriesInstanceUID, StudyInstanceUID
 
 __all__ = ["HistoryFilter", "MutationFilter"]
 
@@ -21,6 +21,8 @@ class MutationFilter:
     series: AbstractSet[SeriesInstanceUID] | None = None
     capabilities: AbstractSet[CapabilityId] | None = None
     """Tokens of album scope by which."""
+    providers: AbstractSet[ReportProviderId] | None = None
+    """Report providers by which, or to which."""
     start: datetime | None = None
     end: datetime | None = None
     """To the second, which is included."""

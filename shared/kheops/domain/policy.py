@@ -14,13 +14,17 @@ from kheops.domain.album_policy import (
     administer,
     comment_on_study,
     introspect,
+    look_up_people,
     manage_capabilities,
     manage_own_account,
     mark_in_inbox,
+    open_report,
     open_viewer,
     private_comments_of,
     revoke_capability,
     see_capability,
+    settle_album,
+    tell_userinfo,
 )
 from kheops.domain.grants import (
     Admission,
@@ -32,13 +36,23 @@ from kheops.domain.grants import (
     ReadableSeries,
     ReadScope,
     Reason,
+    ReportGrant,
     Scope,
     SendableSeries,
     Source,
     StoreTarget,
     ViewerGrant,
 )
-from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability, ViewerToken, parent_of
+from kheops.domain.principals import (
+    AlbumCapability,
+    LinkVisit,
+    Person,
+    Principal,
+    ReportToken,
+    UserCapability,
+    ViewerToken,
+    parent_of,
+)
 from kheops.domain.resources import (
     AlbumRole,
     Holding,
@@ -63,6 +77,7 @@ __all__ = [
     "ReadableInstance",
     "ReadableSeries",
     "Reason",
+    "ReportGrant",
     "Scope",
     "SendableSeries",
     "Source",
@@ -73,10 +88,13 @@ __all__ = [
     "admit",
     "admit_instance",
     "comment_on_study",
+    "download",
     "introspect",
+    "look_up_people",
     "manage_capabilities",
     "manage_own_account",
     "mark_in_inbox",
+    "open_report",
     "open_viewer",
     "private_comments_of",
     "read_comments",
@@ -88,8 +106,10 @@ __all__ = [
     "see_capability",
     "send_scope",
     "send_series",
+    "settle_album",
     "store_into",
     "take_back",
+    "tell_userinfo",
 ]
 
 
@@ -109,7 +129,8 @@ def read_scope(principal: Principal, source: Source) -> ReadScope | Denied:
     """
     match principal:
         case Person():
-            return ReadScope(Scope(principal.user, album=source.album, inbox=source.inbox))
+            groups = principal.groups
+            return ReadScope(Scope(principal.user, album=source.album, inbox=source.inbox, groups=groups))
         case UserCapability():
             if not principal.permissions.read:
                 return Denied(Reason.TOKEN_LACKS_READ)
@@ -122,13 +143,15 @@ def read_scope(principal: Principal, source: Source) -> ReadScope | Denied:
             if source.album not in (None, principal.album):
                 return Denied(Reason.NO_GRANT)
             return ReadScope(Scope(principal.user, album=principal.album, admin=True))
-        case ViewerToken():
-            return _viewer_scope(principal, source)
+        case ViewerToken() | ReportToken():
+            return _delegated_scope(principal, source)
+        case LinkVisit():
+            return _link_scope(principal, source)
         case _:
             assert_never(principal)
 
 
-def _viewer_scope(principal: ViewerToken, source: Source) -> ReadScope | Denied:
+def _delegated_scope(principal: ViewerToken | ReportToken, source: Source) -> ReadScope | Denied:
     if not principal.read:
         return Denied(Reason.TOKEN_LACKS_READ)
     own = principal.source
@@ -141,15 +164,35 @@ def _viewer_scope(principal: ViewerToken, source: Source) -> ReadScope | Denied:
         case Denied() as denied:
             return denied
         case scope:
-            return ReadScope(replace(scope, study=principal.study))
+            return ReadScope(replace(scope, studies=principal.studies))
+
+
+def _link_scope(principal: LinkVisit, source: Source) -> ReadScope | Denied:
+    if source.inbox:
+        return Denied(Reason.TOKEN_KIND)
+    if source.album not in (None, principal.album):
+        return Denied(Reason.NO_GRANT)
+    if principal.album is not None:
+        return ReadScope(Scope(principal.user, album=principal.album, admin=True))
+    return ReadScope(Scope(principal.user, link=principal.pk, sending=True))
+
+
+def download(principal: Principal) -> UserPk | Denied:
+    """Decide whether ``principal`` may retrieve whole studies and series as files, which no viewer needs.
+
+    What of it they may read is not decided here. Only links can be without it.
+    """
+    if isinstance(principal, LinkVisit) and not principal.download:
+        return Denied(Reason.TOKEN_LACKS_DOWNLOAD)
+    return principal.user
 
 
 def read_comments(principal: Principal) -> ReadScope | Denied:
-    """Return the scope in which ``principal`` may read what was said of studies; viewer tokens are for images only.
+    """Return the scope in which ``principal`` may read what was said of studies.
 
-    Which of the private comments they see, `private_comments_of` says.
+    Viewer and report tokens are for images only. Which of the private comments others see, `private_comments_of` says.
     """
-    if isinstance(principal, ViewerToken):
+    if isinstance(principal, ViewerToken | ReportToken | LinkVisit):
         return Denied(Reason.TOKEN_KIND)
     return read_scope(principal, Source())
 
@@ -192,18 +235,18 @@ def read_instance(
 
 def _token_reads(principal: Principal) -> bool:
     match principal:
-        case Person():
+        case Person() | LinkVisit():
             return True
         case UserCapability() | AlbumCapability():
             return principal.permissions.read
-        case ViewerToken():
+        case ViewerToken() | ReportToken():
             return principal.read and _token_reads(principal.parent)
         case _:
             assert_never(principal)
 
 
 def _of_other_study(principal: Principal, ref: SeriesRef) -> bool:
-    return isinstance(principal, ViewerToken) and ref.study_instance_uid != principal.study
+    return isinstance(principal, ViewerToken | ReportToken) and ref.study_instance_uid not in principal.studies
 
 
 def _reads_through(principal: Principal, holding: Holding) -> bool:
@@ -212,8 +255,13 @@ def _reads_through(principal: Principal, holding: Holding) -> bool:
             return True
         case AlbumCapability():
             return holding.album == principal.album and holding.is_admin
-        case ViewerToken():
+        case ViewerToken() | ReportToken():
             return principal.reaches(holding) and _reads_through(principal.parent, holding)
+        case LinkVisit():
+            if principal.album is not None:
+                return holding.album == principal.album and holding.is_admin
+            # Which series the link shows is in the scope that the facts were found in; a role knows nothing of it.
+            return _sends_from(holding)
         case _:
             assert_never(principal)
 
@@ -235,16 +283,20 @@ def send_series(principal: Principal, facts: SeriesFacts | None) -> SendableSeri
                 return Denied(Reason.TOKEN_LACKS_READ)
             if not principal.permissions.appropriate:
                 return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
-        case ViewerToken():
+        case ViewerToken() | ReportToken() | LinkVisit():
             return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
     if facts is None:
         return Denied(Reason.NO_GRANT)
     for holding in facts.holdings:
-        if _reads_through(principal, holding) and (holding.is_inbox or holding.is_admin or holding.flags.send_series):
+        if _reads_through(principal, holding) and _sends_from(holding):
             return SendableSeries(facts.ref)
     return Denied(Reason.NO_GRANT)
+
+
+def _sends_from(holding: Holding) -> bool:
+    return holding.is_inbox or holding.is_admin or holding.flags.send_series
 
 
 def send_scope(principal: Principal, source: Source) -> ReadScope | Denied:
@@ -267,7 +319,7 @@ def send_scope(principal: Principal, source: Source) -> ReadScope | Denied:
             if principal.permissions.read and not principal.permissions.appropriate:
                 return Denied(Reason.TOKEN_LACKS_APPROPRIATE)
             return read_scope(principal, source)
-        case ViewerToken():
+        case ViewerToken() | ReportToken() | LinkVisit():
             return Denied(Reason.TOKEN_KIND)
         case _:
             assert_never(principal)
@@ -281,7 +333,7 @@ def take_back(
     A person's upload goes back to that person, wherever they may add; an album's upload goes back to that album,
     by whoever may add to it. Nobody else learns that it is there.
     """
-    if isinstance(principal, ViewerToken):
+    if isinstance(principal, ViewerToken | ReportToken | LinkVisit):
         return Denied(Reason.TOKEN_KIND)
     if record.state is not SeriesState.ORPHAN or record.study_instance_uid != ref.study_instance_uid:
         return Denied(Reason.NO_GRANT)
@@ -295,7 +347,7 @@ def remove_from_inbox(principal: Principal) -> UserPk | Denied:
 
     A token must read as well as write, as KHEOPS asks of albums: the answer tells whether the series was there.
     """
-    if isinstance(principal, ViewerToken):
+    if isinstance(principal, ViewerToken | ReportToken | LinkVisit):
         return Denied(Reason.TOKEN_KIND)
     if not _token_reads(principal):
         return Denied(Reason.TOKEN_LACKS_READ)
@@ -317,7 +369,7 @@ def store_into(principal: Principal, role: AlbumRole | None) -> StoreTarget | De
     """
     if role is None:
         return Denied(Reason.NO_GRANT)
-    if isinstance(principal, ViewerToken):
+    if isinstance(principal, ViewerToken | ReportToken):
         if not principal.reaches(role):
             return Denied(Reason.TOKEN_KIND if role.is_inbox else Reason.NO_GRANT)
         decided = store_into(principal.parent, role)
@@ -386,7 +438,7 @@ def _is_origin(principal: Principal, record: SeriesOnRecord, origin_role: AlbumR
         case None:
             return False
         case OriginUser(user):
-            return not isinstance(parent_of(principal), AlbumCapability) and principal.user == user
+            return not isinstance(parent_of(principal), AlbumCapability | LinkVisit) and principal.user == user
         case OriginAlbum(album):
             if origin_role is None or origin_role.album != album:
                 return False

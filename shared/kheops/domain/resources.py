@@ -63,6 +63,8 @@ class AlbumRole:
     is_inbox: bool
     is_admin: bool
     flags: AlbumFlags
+    by_group: bool = False
+    """Whether they are in it by a group that the request presented, and not by themselves."""
 
 
 Holding = AlbumRole

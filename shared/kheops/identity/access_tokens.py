@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import httpx
@@ -55,6 +55,8 @@ class VerifiedToken:
     name: str | None
     claims: Mapping[str, tuple[str, ...]]
     """Values of the claims that roles and groups are read from."""
+    issued_at: datetime | None = None
+    """Its ``iat``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ class AccessTokenVerifier:
             email_verified=profile.email_verified,
             name=profile.name,
             claims=role_claims_of(signed.claims, self._role_claims),
+            issued_at=_issued_at(signed.claims),
         )
 
 
@@ -181,6 +184,11 @@ def _require_access_token(signed: SignedClaims, settings: IssuerSettings) -> Non
         raise InvalidTokenError("not-an-access-token")
     if any(name in claims for name in settings.id_token_claims):
         raise InvalidTokenError("id-token")
+
+
+def _issued_at(claims: Mapping[str, object]) -> datetime | None:
+    iat = claims.get("iat")
+    return datetime.fromtimestamp(iat, UTC) if isinstance(iat, int | float) else None
 
 
 def _short_typ(typ: str) -> str:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Self
+from typing import Final, Literal, Self
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
 import httpx
@@ -28,7 +28,7 @@ from kheops.identity.signed_claims import SignedClaims, parse_unverified, verify
 from kheops.identity.userinfo import fetch_profile
 from kheops.observability import get_logger
 
-__all__ = ["AuthorizationResponse", "LoggedIn", "LoginRefusedError", "LoginRequest", "RelyingParty"]
+__all__ = ["AuthorizationResponse", "EndSession", "LoggedIn", "LoginRefusedError", "LoginRequest", "RelyingParty"]
 
 _SECRET_BYTES: Final = 32
 """Random bytes of state, nonce and code verifier; RFC 7636 section 7.1 asks for 32."""
@@ -101,6 +101,15 @@ class LoggedIn:
     """When the ID token ends; the session's length is the caller's to decide."""
     id_token: str = field(repr=False)
     access_token: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """A form that a browser sends to its issuer to log out there."""
+
+    method: Literal["get", "post"]
+    url: str
+    fields: Mapping[str, str] = field(repr=False)
 
 
 class RelyingParty:
@@ -214,15 +223,18 @@ class RelyingParty:
             access_token=access_token,
         )
 
-    async def end_session_url(self, issuer: str, *, id_token: str, return_to: str) -> str | None:
-        """Return where to send the browser to log out at the issuer too, or ``None`` if it offers no such place.
+    async def end_session(self, issuer: str, *, id_token: str, return_to: str) -> EndSession | None:
+        """Return what the browser has to send to log out at the issuer too, or ``None`` if it offers no such place.
+
+        OpenID Connect RP-Initiated Logout 1.0 section 2. The ID token tells which session is meant, so that nobody
+        has to be asked; it goes into a form only. Where the issuer takes an address, it is left out.
 
         Parameters
         ----------
         issuer
             The exact ``iss`` at which the person logged in.
         id_token
-            Their ID token, so that the issuer knows which session is meant.
+            Their ID token.
         return_to
             Where the issuer sends the browser afterwards; registered there.
 
@@ -237,9 +249,13 @@ class RelyingParty:
         endpoint = (await trusted.metadata()).end_session_endpoint
         if endpoint is None:
             return None
-        return _with_query(
-            endpoint, {"id_token_hint": id_token, "client_id": client_id, "post_logout_redirect_uri": return_to}
-        )
+        fields = {"client_id": client_id, "post_logout_redirect_uri": return_to}
+        if trusted.settings.logout == "get":
+            # A form that is sent by GET replaces the query of its address.
+            parts = urlsplit(endpoint)
+            given = dict(parse_qsl(parts.query, keep_blank_values=True))
+            return EndSession("get", urlunsplit(parts._replace(query="")), {**given, **fields})
+        return EndSession("post", endpoint, {**fields, "id_token_hint": id_token})
 
     def _client_at(self, iss: str) -> tuple[Issuer, str]:
         issuer = self._issuers.get(iss)

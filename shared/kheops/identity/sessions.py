@@ -15,6 +15,7 @@ from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken
 
+from kheops.identity.base64url import decode_base64url
 from kheops.identity.login import LoginRequest
 
 __all__ = ["LOGIN_LIFETIME", "LoginUnderWay", "SessionSecrets"]
@@ -95,9 +96,13 @@ class SessionSecrets:
     def open_login(self, sealed: str, *, at: datetime) -> LoginUnderWay | None:
         """Return what `seal_login` sealed; ``None`` if it is not of our making or older than `LOGIN_LIFETIME`."""
         lifetime = int(LOGIN_LIFETIME.total_seconds())
+        # Fernet's decoder passes over letters that are none of its alphabet: one login, one text.
+        unpadded = sealed.rstrip("=")
+        if decode_base64url(unpadded) is None or sealed != unpadded + "=" * (-len(unpadded) % 4):
+            return None
         try:
             content = json.loads(self._box("login").decrypt_at_time(sealed.encode(), lifetime, _seconds(at)))
-        except (InvalidToken, UnicodeEncodeError):
+        except InvalidToken:
             return None
         issuer, redirect_uri, state, nonce, code_verifier, return_to = (content[name] for name in _LOGIN_FIELDS)
         request = LoginRequest(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -49,12 +49,16 @@ def migrate() -> None:
 
 @application.command()
 def reconcile() -> None:
-    """Settle what crashes left, and clear away ended viewer tokens. Exit code 1 if the store could not say."""
+    """Settle what crashes left, and clear away ended tokens. Exit code 1 if the store could not say."""
 
     async def work(process: Process) -> bool:
         result = await process.reconciler.run()
         await process.reconciler.seal_audit()
         await process.viewer_tokens.clear()
+        await process.outbox.clear()
+        if process.digests is not None:
+            await process.digests.add_due()
+        await process.reports.clear()
         for outcome in ("confirmed", "orphaned", "released", "unchanged"):
             typer.echo(f"{outcome}: {result.instances[outcome]}")
         typer.echo(f"series forgotten: {result.series_forgotten}")
@@ -63,6 +67,35 @@ def reconcile() -> None:
 
     if not _with_process(work):
         raise typer.Exit(1)
+
+
+@application.command()
+def purge() -> None:
+    """Delete orphans that are over their time from the store, for good. Exit code 1 if the store could not."""
+
+    async def work(process: Process) -> bool:
+        result = await process.purging.run()
+        for outcome in ("begun", "purged", "left"):
+            typer.echo(f"{outcome}: {result.series[outcome]}")
+        return result.series["left"] == 0
+
+    if not _with_process(work):
+        raise typer.Exit(1)
+
+
+@application.command()
+def deliver(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep delivering until the process is ended.")] = False,
+) -> None:
+    """Send what is due in the outbox: webhooks and mails. Several may run at once."""
+
+    async def work(process: Process) -> int:
+        if watch:
+            await process.outbox.run_forever()
+        return await process.outbox.run_once()
+
+    typer.echo(f"attempts: {_with_process(work)}")
 
 
 @application.command()

@@ -15,10 +15,19 @@ _INTERVAL_SECONDS: Final = 60
 
 
 async def maintain(process: Process) -> None:
-    """Settle reservations whose lease has run out, seal the audit trail, and clear away ended tokens, once."""
+    """Do what is due each minute, once.
+
+    Reservations whose lease has run out are settled, the audit trail is sealed, what ended is cleared away, and
+    digests are added to the outbox.
+    """
     await process.reconciler.run()
     await process.reconciler.seal_audit()
     await process.viewer_tokens.clear()
+    await process.outbox.clear()
+    if process.digests is not None:
+        await process.digests.add_due()
+    await process.reports.clear()
+    await process.links.clear()
 
 
 async def maintain_forever(process: Process) -> None:

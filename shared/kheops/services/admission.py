@@ -9,11 +9,21 @@ from sqlalchemy import Connection
 from kheops.dicomweb.part10 import Head
 from kheops.domain import policy
 from kheops.domain.policy import Admission, AdmittedInstance, Denied, Source, StoreTarget
-from kheops.domain.principals import Person, Principal, ViewerToken, parent_of
+from kheops.domain.principals import (
+    AlbumCapability,
+    Principal,
+    ReportToken,
+    UserCapability,
+    ViewerToken,
+    groups_of,
+    parent_of,
+)
 from kheops.domain.resources import InstanceRef, OriginAlbum, StoreFacts
-from kheops.storage import reservations, roles
+from kheops.storage import instance_rows, reservations, roles, series_rows, standing
 from kheops.storage.catalog_contents import reach_of_series
-from kheops.storage.reservations import InstanceRecord, Reservation, SeriesRecord
+from kheops.storage.instance_rows import InstanceRecord
+from kheops.storage.reservations import Reservation
+from kheops.storage.series_rows import SeriesRecord
 
 __all__ = [
     "Digest",
@@ -114,16 +124,19 @@ def admit(
         The current time, and how long a reservation lives.
     """
     ref = InstanceRef(head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid)
-    series = reservations.lock_series(tx, ref.series_instance_uid)
+    if not standing.stands(tx, upload.principal, at):
+        # An upload may take hours, and is nobody's once its person is suspended or its token revoked.
+        return Refused(policy.Reason.NO_GRANT)
+    series = series_rows.lock_series(tx, ref.series_instance_uid)
     if series is None:
-        reservations.lock_study(tx, ref.study_instance_uid)
-        series = reservations.lock_series(tx, ref.series_instance_uid)
+        series_rows.lock_study(tx, ref.study_instance_uid)
+        series = series_rows.lock_series(tx, ref.series_instance_uid)
     admission = policy.admit(upload.principal, upload.target, ref.series, store_facts(tx, upload, ref, series))
     if isinstance(admission, Denied):
         return Refused(admission.reason)
     instance = policy.admit_instance(admission, ref)
     assert not isinstance(instance, Denied)
-    existing = reservations.find_instance(tx, ref.sop_instance_uid)
+    existing = instance_rows.find_instance(tx, ref.sop_instance_uid)
     if existing is not None:
         return _met(tx, upload, ref, existing, admission, at)
     reservation = Reservation(
@@ -132,6 +145,7 @@ def admit(
         uploader=upload.principal.user,
         capability=_capability(upload.principal),
         viewer=upload.principal.viewer if isinstance(upload.principal, ViewerToken) else None,
+        report=upload.principal.report if isinstance(upload.principal, ReportToken) else None,
         lease_until=at + lease,
         at=at,
     )
@@ -154,7 +168,7 @@ def _met(  # noqa: PLR0917 - each is of a different type
 ) -> Verdict:
     """Decide about an instance whose UID is on record."""
     if existing.ref.series != ref.series:
-        other = reservations.lock_series(tx, existing.ref.series_instance_uid)
+        other = series_rows.lock_series(tx, existing.ref.series_instance_uid)
         facts = store_facts(tx, upload, existing.ref, other)
         elsewhere = policy.admit(upload.principal, upload.target, existing.ref.series, facts)
         if isinstance(elsewhere, Denied):
@@ -173,12 +187,12 @@ def store_facts(tx: Connection, upload: Upload, ref: InstanceRef, series: Series
     scope = policy.read_scope(principal, Source())
     readable = None if isinstance(scope, Denied) else scope
     if series is None:
-        on_record = reservations.study_on_record(tx, ref.study_instance_uid)
+        on_record = series_rows.study_on_record(tx, ref.study_instance_uid)
         return StoreFacts(
             series=None,
             study_on_record=on_record,
             study_open=on_record
-            and reservations.study_is_open(tx, ref.study_instance_uid, target=upload.target, scope=readable),
+            and series_rows.study_is_open(tx, ref.study_instance_uid, target=upload.target, scope=readable),
             origin_role=None,
         )
     origin = series.record.origin
@@ -186,12 +200,14 @@ def store_facts(tx: Connection, upload: Upload, ref: InstanceRef, series: Series
         series=series.record,
         study_on_record=True,
         study_open=False,
-        origin_role=roles.role_in(tx, principal.user, origin.album) if isinstance(origin, OriginAlbum) else None,
-        target_holds=reservations.is_held_by(tx, series.pk, upload.target.album),
+        origin_role=roles.role_in(tx, principal.user, origin.album, groups=groups_of(principal))
+        if isinstance(origin, OriginAlbum)
+        else None,
+        target_holds=series_rows.is_held_by(tx, series.pk, upload.target.album),
         reach=None if readable is None else reach_of_series(tx, readable, ref.series),
     )
 
 
 def _capability(principal: Principal) -> str | None:
     parent = parent_of(principal)
-    return None if isinstance(parent, Person) else parent.capability
+    return parent.capability if isinstance(parent, UserCapability | AlbumCapability) else None

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from kheops.domain import policy
 from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum
-from kheops.domain.principals import Principal
+from kheops.domain.principals import Principal, groups_of
 from kheops.domain.resources import AlbumRole
 from kheops.errors import AlbumNotFoundError
 from kheops.ids import AlbumId, AlbumPk
@@ -26,7 +26,7 @@ def permitted(tx: Connection, principal: Principal, action: AlbumAction, album: 
     ForbiddenError
         If their token or their role in it does not include that.
     """
-    return _decide(principal, action, roles.role_in_album(tx, principal.user, album))
+    return _decide(principal, action, roles.role_in_album(tx, principal.user, album, groups=groups_of(principal)))
 
 
 def permitted_and_locked(

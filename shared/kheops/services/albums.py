@@ -10,7 +10,7 @@ from kheops.domain import policy
 from kheops.domain.albums import AlbumDraft, AlbumEdit, AlbumFilter, AlbumSort, Page
 from kheops.domain.mutations import MutationType
 from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum, Source
-from kheops.domain.principals import AlbumCapability, Principal
+from kheops.domain.principals import AlbumCapability, Principal, groups_of
 from kheops.domain.uses import Use
 from kheops.errors import AlbumNotFoundError
 from kheops.ids import AlbumId, UserPk
@@ -186,7 +186,7 @@ class Albums:
 
     @staticmethod
     def _view(tx: Connection, principal: Principal, key: PermittedAlbum) -> AlbumView:
-        record = albums.find_album(tx, principal.user, key)
+        record = albums.find_album(tx, principal.user, key, groups=groups_of(principal))
         if record is None:
             raise AlbumNotFoundError
         scope = policy.read_scope(principal, Source(album=key))

@@ -5,10 +5,24 @@ from functools import partial
 from typing import Final
 
 from kheops.clock import Clock, monotonic
-from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability, ViewerToken
+from kheops.domain.principals import (
+    AlbumCapability,
+    LinkVisit,
+    Person,
+    Principal,
+    ReportToken,
+    UserCapability,
+    ViewerToken,
+)
 from kheops.errors import InvalidTokenError, UnavailableError
 from kheops.identity.access_tokens import AccessTokenVerifier
-from kheops.identity.own_tokens import hash_secret, looks_like_capability, looks_like_viewer_token
+from kheops.identity.own_tokens import (
+    hash_secret,
+    looks_like_capability,
+    looks_like_report_token,
+    looks_like_viewer_token,
+    looks_like_visit,
+)
 from kheops.observability import get_logger
 from kheops.services.people import Registry
 from kheops.storage import capabilities
@@ -82,7 +96,7 @@ class Authenticator:
 
     async def own_token(
         self, token: str, *, is_use: bool = True
-    ) -> UserCapability | AlbumCapability | ViewerToken | None:
+    ) -> UserCapability | AlbumCapability | ViewerToken | ReportToken | LinkVisit | None:
         """Return what a token of ours stands for; ``None`` for what has the form of none.
 
         Parameters
@@ -104,8 +118,12 @@ class Authenticator:
             if record is None:
                 raise InvalidTokenError("capability-unknown-or-revoked")
             return await self._capability(record, is_use=is_use)
+        if looks_like_visit(token):
+            return await self._link_visit(token)
         if looks_like_viewer_token(token):
             return await self._viewer_token(token, is_use=is_use)
+        if looks_like_report_token(token):
+            return await self._report_token(token, is_use=is_use)
         return None
 
     async def _viewer_token(self, token: str, *, is_use: bool) -> ViewerToken:
@@ -117,7 +135,15 @@ class Authenticator:
         parent: Person | UserCapability | AlbumCapability
         if record.capability is None:
             name = f"viewer:{record.viewer}"
-            parent = Person(record.user, record.iss, record.sub, token_id=name, acting_party=record.acting_party)
+            hold = record.groups_until is None or self._clock() < record.groups_until
+            parent = Person(
+                record.user,
+                record.iss,
+                record.sub,
+                token_id=name,
+                acting_party=record.acting_party,
+                groups=record.groups if hold else frozenset(),
+            )
         else:
             parent = await self._capability(record.capability, is_use=is_use)
         return ViewerToken(
@@ -125,6 +151,38 @@ class Authenticator:
             parent=parent,
             study=record.study,
             source=record.source,
+            read=record.read,
+            write=record.write,
+        )
+
+    async def _link_visit(self, token: str) -> LinkVisit:
+        record = await self._lookup.link_visit(hash_secret(token, self._pepper))
+        if record is None:
+            raise InvalidTokenError("link-visit-unknown-or-ended")
+        if self._clock() >= record.expires_at:
+            raise InvalidTokenError("link-visit-expired")
+        return record.visitor
+
+    async def _report_token(self, token: str, *, is_use: bool) -> ReportToken:
+        record = await self._lookup.report_token(hash_secret(token, self._pepper))
+        if record is None:
+            raise InvalidTokenError("report-token-unknown-or-ended")
+        if self._clock() >= record.expires_at:
+            raise InvalidTokenError("report-token-expired")
+        parent: Person | UserCapability | AlbumCapability
+        if record.capability is None:
+            name = f"report:{record.report}"
+            parent = Person(record.user, record.iss, record.sub, token_id=name, acting_party=record.acting_party)
+        else:
+            parent = await self._capability(record.capability, is_use=is_use)
+        if isinstance(parent, AlbumCapability):
+            raise InvalidTokenError("report-token-of-an-album")
+        return ReportToken(
+            report=record.report,
+            parent=parent,
+            provider=record.provider,
+            album=record.album,
+            studies=record.studies,
             read=record.read,
             write=record.write,
         )

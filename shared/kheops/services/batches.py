@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from kheops.archive.port import Archive, HeldInstance, StoreOutcome
+from kheops.archive.port import Archive, ArchiveAbsentError, HeldInstance, StoreOutcome
 from kheops.clock import Clock
 from kheops.dicomweb.part10 import Head
 from kheops.domain.policy import Admission, AdmittedInstance
@@ -22,9 +22,9 @@ from kheops.services.admission import Digest, InStore, OnRecord, Refused, Reserv
 from kheops.services.confirmation import Arrived, Resolver, confirm, digest_of_stored, naming
 from kheops.services.refusals import RefusalLimit
 from kheops.services.store_report import Failed, FailureReason, Stored, StoreReport
-from kheops.storage import audit, reservations
+from kheops.storage import audit, instance_rows, reservations, series_rows
 from kheops.storage.engine import Database
-from kheops.storage.reservations import InstanceRecord
+from kheops.storage.instance_rows import InstanceRecord
 
 __all__ = ["Complete", "Gate", "Workshop"]
 
@@ -157,7 +157,7 @@ class Gate:
         """Report an instance that is not sent: refused, on record, or busy."""
         match verdict:
             case Refused(reason):
-                self._at.refusals.add(self._upload.principal.user)
+                self._at.refusals.add(self._upload.principal.user, head.series_instance_uid)
                 refused = replace(naming(self._use, [_ref(head)]), outcome=Outcome.REFUSED, reason=reason.value)
                 await self._at.database.run(partial(audit.insert_use, use=refused, at=self._at.clock()))
                 self.fail(head, FailureReason.NOT_AUTHORIZED)
@@ -232,20 +232,34 @@ class Gate:
         if uid in outcome.stored:
             return None
         if uid in outcome.failed:
-            return outcome.failed[uid]
+            return await self.failure(item.ref, item.digest, outcome.failed[uid])
         if await self._at.archive.inspect_instance(item.ref):
             return None
         alone = await self._at.archive.store([HeldInstance(instance, item.body)])
         if uid in alone.stored or (uid not in alone.failed and await self._at.archive.inspect_instance(item.ref)):
             return None
-        return alone.failed.get(uid, FailureReason.PROCESSING_FAILURE)
+        return await self.failure(item.ref, item.digest, alone.failed.get(uid, FailureReason.PROCESSING_FAILURE))
+
+    async def failure(self, ref: InstanceRef, digest: Digest, reason: int) -> int | None:
+        """Return the reason for which the store failed an instance, or ``None`` if it has these very bytes.
+
+        A request that is sent again because its answer was lost meets what the first one stored, and some stores
+        refuse that as a duplicate: to forget the reservation then would leave the data without anybody who has it.
+        """
+        if reason != FailureReason.DUPLICATE_SOP_INSTANCE:
+            return reason
+        try:
+            stored = await digest_of_stored(self._at.archive, ref)
+        except ArchiveAbsentError:
+            return reason
+        return None if stored == digest else reason
 
     async def _compare(self, head: Head, digest: Digest, record: InstanceRecord, admission: Admission) -> None:
         known = record.sha256
         if known is None:
             stored = await digest_of_stored(self._at.archive, record.ref)
             await self._at.database.run(
-                partial(reservations.set_digest, instance=record.ref.sop_instance_uid, digest=stored)
+                partial(instance_rows.set_digest, instance=record.ref.sop_instance_uid, digest=stored)
             )
             known = stored[1]
         if known != digest[1]:
@@ -266,7 +280,7 @@ class Gate:
 
     async def _held_by_target(self, record: InstanceRecord) -> bool:
         return await self._at.database.run(
-            partial(reservations.is_held_by, series=record.series, album=self._upload.target.album)
+            partial(series_rows.is_held_by, series=record.series, album=self._upload.target.album)
         )
 
     async def _find_out(self, open_refs: dict[InstanceRef, Verdict | None]) -> None:
@@ -276,7 +290,7 @@ class Gate:
             elif ref.series not in self._not_in_store:
                 if await self._at.archive.inspect_series(ref.series):
                     await self._at.database.run(
-                        partial(reservations.catalog_orphan, ref=ref.series, at=self._at.clock())
+                        partial(series_rows.catalog_orphan, ref=ref.series, at=self._at.clock())
                     )
                 else:
                     self._not_in_store.add(ref.series)

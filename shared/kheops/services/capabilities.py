@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
@@ -10,10 +11,10 @@ from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.capabilities import CapabilityDraft
 from kheops.domain.policy import AlbumAction, Denied
-from kheops.domain.principals import Principal
+from kheops.domain.principals import Principal, groups_of
 from kheops.domain.resources import AlbumRole
 from kheops.domain.uses import Use
-from kheops.errors import CapabilityNotFoundError
+from kheops.errors import BadFormParameterError, CapabilityNotFoundError
 from kheops.identity.own_tokens import hash_secret, new_secret
 from kheops.ids import AlbumId, CapabilityId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
@@ -53,14 +54,19 @@ class Capabilities:
         The current time.
     pepper
         The key of the hash.
+    longest
+        How long a new token may live at most.
     default_issuer
         The issuer that a bare ``sub`` in a user reference means.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, pepper: bytes, default_issuer: str = "") -> None:
+    def __init__(
+        self, database: Database, clock: Clock, *, pepper: bytes, longest: timedelta, default_issuer: str = ""
+    ) -> None:
         self._database = database
         self._clock = clock
         self._pepper = pepper
+        self._longest = longest
         self._default_issuer = default_issuer
 
     async def create(self, principal: Principal, draft: CapabilityDraft, *, asked: Use) -> CreatedCapability:
@@ -72,7 +78,11 @@ class Capabilities:
             If the caller came by a token of ours, or does not administer the album.
         AlbumNotFoundError
             If the album is hidden or does not exist.
+        BadFormParameterError
+            If it would live for longer than a token may.
         """
+        if draft.expires_at > self._clock() + self._longest:
+            raise BadFormParameterError(f"'expiration_time' must lie within {self._longest.days} days from now.")
         secret = new_secret()
 
         def work(tx: Connection) -> CapabilityView:
@@ -209,7 +219,11 @@ def _view(tx: Connection, principal: Principal, record: CapabilityRecord) -> Cap
 
 
 def _role(tx: Connection, principal: Principal, record: CapabilityRecord) -> AlbumRole | None:
-    return None if record.album_pk is None else roles.role_in(tx, principal.user, record.album_pk)
+    return (
+        None
+        if record.album_pk is None
+        else roles.role_in(tx, principal.user, record.album_pk, groups=groups_of(principal))
+    )
 
 
 def _person(principal: Principal) -> UserPk:

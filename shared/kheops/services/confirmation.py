@@ -1,5 +1,6 @@
 """From reserved to confirmed, with the grant checked again in the same transaction."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,16 +15,18 @@ from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.mutations import MutationType
 from kheops.domain.policy import Denied
-from kheops.domain.principals import Principal
+from kheops.domain.principals import Principal, groups_of
 from kheops.domain.resources import AlbumRole, InstanceRef, SeriesState
 from kheops.domain.uses import Outcome, Use, UseKind, User
-from kheops.ids import AlbumPk, SopInstanceUID
+from kheops.domain.webhooks import ImportSource
+from kheops.ids import AlbumPk, SeriesPk, SopInstanceUID
 from kheops.services.admission import Digest, Upload, store_facts
-from kheops.storage import audit, holdings, reservations, roles, standing
+from kheops.services.webhook_events import tell_new_series
+from kheops.storage import audit, holdings, instance_rows, reservations, roles, series_rows, standing
 from kheops.storage.catalog_contents import mark_dirty
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
-from kheops.storage.reservations import InstanceRecord
+from kheops.storage.instance_rows import InstanceRecord
 
 __all__ = ["Arrived", "Resolver", "confirm", "digest_of_stored", "naming"]
 
@@ -70,31 +73,35 @@ def confirm(
     at
         The current time.
     """
-    role = roles.role_in(tx, principal.user, target)
+    role = roles.role_in(tx, principal.user, target, groups=groups_of(principal))
     in_album = role is not None and not role.is_inbox
     if in_album:
         # Whoever locks an album as well locks it first: see `kheops.storage.holdings`.
-        reservations.lock_album(tx, target)
+        series_rows.lock_album(tx, target)
     upload = _upload_in_force(tx, principal, role, at)
     done: list[InstanceRef] = []
     new_there: list[InstanceRef] = []
+    new_instances: Counter[SeriesPk] = Counter()
     for each in sorted(arrived, key=lambda item: item.ref.series_instance_uid):
-        series = reservations.lock_series(tx, each.ref.series_instance_uid)
-        record = reservations.find_instance(tx, each.ref.sop_instance_uid)
+        series = series_rows.lock_series(tx, each.ref.series_instance_uid)
+        record = instance_rows.find_instance(tx, each.ref.sop_instance_uid)
         if series is None or record is None or not _is_ours(record, each, upload_id):
             continue
         if upload is None or not _still_admitted(tx, upload, each.ref, series):
             _keep_from_everybody(tx, series, record, each, at)
             continue
         if not record.is_confirmed:
-            reservations.confirm_instance(tx, record, each.digest, at)
+            instance_rows.confirm_instance(tx, record, each.digest, at)
+            new_instances[series.pk] += 1
         if series.record.state in {SeriesState.RESERVED, SeriesState.ORPHAN}:
-            reservations.mark_confirmed(tx, series.pk, at)
+            series_rows.mark_confirmed(tx, series.pk, at)
         if holdings.add_series(tx, album=target, series_pk=series.pk, by=principal.user, at=at):
             new_there.append(each.ref)
         done.append(each.ref)
     if in_album:
         _tell_album(tx, target, new_there, principal, at)
+    # Last, with every row of a series locked already.
+    tell_new_series(tx, new_instances, target=target, by=principal, source=ImportSource.UPLOAD, at=at)
     _record_use(tx, use, done, [each.ref for each in arrived if each.ref not in done], at)
     return frozenset(ref.sop_instance_uid for ref in done)
 
@@ -135,14 +142,14 @@ def _upload_in_force(tx: Connection, principal: Principal, role: AlbumRole | Non
     return Upload(upload_id="", principal=principal, target=into)
 
 
-def _still_admitted(tx: Connection, upload: Upload, ref: InstanceRef, series: reservations.SeriesRecord) -> bool:
+def _still_admitted(tx: Connection, upload: Upload, ref: InstanceRef, series: series_rows.SeriesRecord) -> bool:
     facts = store_facts(tx, upload, ref, series)
     return not isinstance(policy.admit(upload.principal, upload.target, ref.series, facts), Denied)
 
 
 def _keep_from_everybody(
     tx: Connection,
-    series: reservations.SeriesRecord,
+    series: series_rows.SeriesRecord,
     record: InstanceRecord,
     arrived: Arrived,
     at: datetime,
@@ -159,9 +166,9 @@ def _keep_from_everybody(
         reservations.release_instance(tx, arrived.ref.sop_instance_uid, upload_id=record.upload_id)
         mark_dirty(tx, arrived.ref.series)
         return
-    reservations.confirm_instance(tx, record, arrived.digest, at)
+    instance_rows.confirm_instance(tx, record, arrived.digest, at)
     if series.record.state is SeriesState.RESERVED:
-        reservations.mark_orphan(tx, series.pk, at)
+        series_rows.mark_orphan(tx, series.pk, at)
 
 
 def _tell_album(
@@ -235,7 +242,7 @@ class Resolver:
         ArchiveUnavailableError
             If the store cannot say.
         """
-        record = await self._database.run(partial(reservations.find_instance, instance=instance))
+        record = await self._database.run(partial(instance_rows.find_instance, instance=instance))
         if record is None or record.is_confirmed or not self._expired(record):
             return "unchanged"
         if not await self._archive.inspect_instance(record.ref):
@@ -244,7 +251,7 @@ class Resolver:
         return await self._database.run(partial(self._confirm, record=record, digest=digest))
 
     def _release(self, tx: Connection, instance: SopInstanceUID) -> str:
-        record = reservations.find_instance(tx, instance)
+        record = instance_rows.find_instance(tx, instance)
         if record is None or record.is_confirmed or not self._expired(record):
             return "unchanged"
         reservations.release_instance(tx, instance, upload_id=record.upload_id)
@@ -253,15 +260,19 @@ class Resolver:
     def _confirm(self, tx: Connection, record: InstanceRecord, digest: Digest) -> str:
         at = self._clock()
         # The series before the instance, as everybody locks them.
-        series = reservations.lock_series(tx, record.ref.series_instance_uid)
-        record_now = reservations.find_instance(tx, record.ref.sop_instance_uid)
+        series = series_rows.lock_series(tx, record.ref.series_instance_uid)
+        record_now = instance_rows.find_instance(tx, record.ref.sop_instance_uid)
         if series is None or record_now is None or record_now.is_confirmed or not self._expired(record_now):
             return "unchanged"
         principal = (
             None
             if record_now.uploader is None
             else standing.principal_of_upload(
-                tx, record_now.uploader, capability=record_now.capability, viewer=record_now.viewer
+                tx,
+                record_now.uploader,
+                capability=record_now.capability,
+                viewer=record_now.viewer,
+                report=record_now.report,
             )
         )
         arrived = Arrived(record_now.ref, digest)

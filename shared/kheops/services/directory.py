@@ -34,7 +34,8 @@ class Whereabouts:
 class FoundPerson:
     """Somebody, and whether they have access to what was asked for; ``None`` where nothing was."""
 
-    person: UserRecord
+    person: Acquaintance
+    """As the asker may know them: who asks by ``sub`` for a stranger is not told a name and an address for it."""
     album_access: bool | None
     study_access: bool | None
 
@@ -66,10 +67,13 @@ class Directory:
     async def find(self, principal: Principal, reference: str, whereabouts: Whereabouts) -> FoundPerson:
         """Return whom a user reference means, so that a client can check it before it uses it.
 
+        Name and address are those of somebody who shares an album with the caller, or whose address was the
+        reference; of anybody else there is the ``sub`` that was asked for, and no more.
+
         Raises
         ------
         ForbiddenError
-            If the token may not, or not list the members of the album.
+            If the caller came by a token of ours, or may not list the members of the album.
         AlbumNotFoundError
             If the album is hidden or does not exist.
         NotFoundError
@@ -83,7 +87,7 @@ class Directory:
             person = person_of(tx, reference, default_issuer=self._default_issuer)
             album, study = regard.album, regard.study
             return FoundPerson(
-                person,
+                _as_known(tx, regard.user, person, reference),
                 album_access=None if album is None else directory.is_member(tx, album, person.user),
                 study_access=None if study is None else study_readers.is_read_with(tx, *study, person.user),
             )
@@ -112,7 +116,7 @@ class Directory:
 
 
 def _regard(tx: Connection, principal: Principal, whereabouts: Whereabouts) -> _Regard:
-    user = policy.manage_own_account(principal, writes=False)
+    user = policy.look_up_people(principal)
     if isinstance(user, Denied):
         refuse(user)
     album = None
@@ -126,3 +130,10 @@ def _regard(tx: Connection, principal: Principal, whereabouts: Whereabouts) -> _
     if not study_readers.is_read(tx, scope, whereabouts.study):
         raise NotFoundError
     return _Regard(user, album, (scope, whereabouts.study))
+
+
+def _as_known(tx: Connection, asker: UserPk, person: UserRecord, reference: str) -> Acquaintance:
+    is_known = "@" in reference or person.user == asker or directory.share_an_album(tx, asker, person.user)
+    if not is_known:
+        return Acquaintance(email=None, name=None, sub=person.sub)
+    return Acquaintance(person.email if person.email_verified else None, person.name, person.sub)

@@ -15,9 +15,9 @@ from kheops.services.album_access import permitted
 from kheops.storage import history
 from kheops.storage.comments import Comment
 from kheops.storage.engine import Database
-from kheops.storage.history import Event, SeriesPresent
+from kheops.storage.history import Event, NamedProvider, SeriesPresent
 
-__all__ = ["Comment", "Event", "History", "HistoryPage", "SeriesPresent"]
+__all__ = ["Comment", "Event", "History", "HistoryPage", "NamedProvider", "SeriesPresent"]
 
 
 @dataclass(frozen=True, slots=True)

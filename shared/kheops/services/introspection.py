@@ -11,8 +11,10 @@ from kheops.domain.policy import Denied
 from kheops.domain.principals import (
     AlbumCapability,
     CapabilityPermissions,
+    LinkVisit,
     Person,
     Principal,
+    ReportToken,
     UserCapability,
     ViewerToken,
     parent_of,
@@ -20,11 +22,11 @@ from kheops.domain.principals import (
 from kheops.domain.uses import User
 from kheops.errors import InvalidTokenError
 from kheops.identity.access_tokens import AccessTokenVerifier
-from kheops.identity.own_tokens import looks_like_capability, looks_like_viewer_token
-from kheops.ids import AlbumId, CapabilityId, StudyInstanceUID
+from kheops.identity.own_tokens import looks_like_capability, looks_like_report_token, looks_like_viewer_token
+from kheops.ids import AlbumId, CapabilityId, ReportProviderId, StudyInstanceUID
 from kheops.services.authentication import Authenticator
 from kheops.services.denials import refuse
-from kheops.storage import capabilities, people, viewer_tokens
+from kheops.storage import capabilities, link_visits, people, report_tokens, viewer_tokens
 from kheops.storage.engine import Database
 
 __all__ = ["ActiveToken", "Introspection"]
@@ -45,7 +47,10 @@ class ActiveToken:
     not_before: datetime | None = None
     capability: CapabilityId | None = None
     album: AlbumId | None = None
-    study: StudyInstanceUID | None = None
+    studies: tuple[StudyInstanceUID, ...] | None = None
+    client: ReportProviderId | None = None
+    """The report provider that has it."""
+    redirect_uri: str | None = None
 
 
 class Introspection:
@@ -73,7 +78,8 @@ class Introspection:
         Decided by its form alone, so that a refusal tells nothing of the token. It is so for tokens of ours, which
         nobody has but those who hold them, and for what can be no token at all.
         """
-        return looks_like_capability(token) or looks_like_viewer_token(token) or "." not in token
+        own = (looks_like_capability, looks_like_viewer_token, looks_like_report_token)
+        return any(looks_like(token) for looks_like in own) or "." not in token
 
     @staticmethod
     def permit(caller: Principal) -> None:
@@ -111,7 +117,11 @@ class Introspection:
         return ActiveToken(user=user, iss=verified.iss, expires_at=verified.expires_at)
 
 
-def _of_own(tx: Connection, own: UserCapability | AlbumCapability | ViewerToken) -> ActiveToken | None:
+def _of_own(
+    tx: Connection, own: UserCapability | AlbumCapability | ViewerToken | ReportToken | LinkVisit
+) -> ActiveToken | None:
+    if isinstance(own, LinkVisit):
+        return _of_visit(tx, own)
     user = User(own.iss, own.sub, own.token_id, own.acting_party)
     parent = parent_of(own)
     if isinstance(own, ViewerToken):
@@ -125,10 +135,12 @@ def _of_own(tx: Connection, own: UserCapability | AlbumCapability | ViewerToken)
             scope=words,
             expires_at=times.expires_at,
             issued_at=times.issued_at,
-            capability=None if isinstance(parent, Person) else parent.capability,
+            capability=parent.capability if isinstance(parent, UserCapability | AlbumCapability) else None,
             album=times.album,
-            study=own.study,
+            studies=own.studies,
         )
+    if isinstance(own, ReportToken):
+        return _of_report(tx, own, user)
     record = capabilities.find_capability(tx, own.capability)
     if record is None:
         return None
@@ -142,6 +154,35 @@ def _of_own(tx: Connection, own: UserCapability | AlbumCapability | ViewerToken)
         capability=own.capability,
         album=record.album,
     )
+
+
+def _of_report(tx: Connection, own: ReportToken, user: User) -> ActiveToken | None:
+    times = report_tokens.times_of(tx, own.report)
+    if times is None:
+        return None
+    return ActiveToken(
+        user=user,
+        iss=None,
+        scope=(*(["read"] if own.read else []), *(["write"] if own.write else [])),
+        expires_at=times.expires_at,
+        issued_at=times.issued_at,
+        not_before=times.issued_at,
+        capability=None if isinstance(own.parent, Person) else own.parent.capability,
+        album=times.album,
+        studies=own.studies,
+        client=own.provider,
+        redirect_uri=times.redirect_uri,
+    )
+
+
+def _of_visit(tx: Connection, own: LinkVisit) -> ActiveToken | None:
+    times = link_visits.times_of(tx, own)
+    if times is None:
+        return None
+    # Whose link it is, its visitors are not told.
+    user = User(None, None, own.token_id)
+    opened_at, expires_at = times
+    return ActiveToken(user=user, iss=None, scope=("viewer", "read"), expires_at=expires_at, issued_at=opened_at)
 
 
 def _words(permissions: CapabilityPermissions) -> tuple[str, ...]:

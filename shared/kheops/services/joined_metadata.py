@@ -4,7 +4,7 @@ Each instance is cut out as bytes, dropped unless the catalog has it as confirme
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,13 +15,12 @@ from kheops.dicomweb.resources import Bulkdata, SopInstance, is_bulkdata_path, t
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.ids import SopInstanceUID
 from kheops.observability import get_logger
-from kheops.services.store_answers import OpenedAhead
+from kheops.services.joined_body import JoinedBody
 
-__all__ = ["JoinedMetadata", "MetadataAnswer", "join_metadata"]
+__all__ = ["MetadataAnswer", "join_metadata"]
 
 _LOG = get_logger(__name__)
 
-_STATUS: Final = 200
 _JSON: Final = "application/dicom+json"
 _LONG: Final = 256 * 1024
 """Bytes; rewriting more than that at once keeps others waiting, and goes to a thread."""
@@ -41,88 +40,43 @@ class MetadataAnswer:
         self.stream.abort()
 
 
-class JoinedMetadata:
-    """An `ArchiveStream` of several; `join_metadata` makes it."""
+class _Instances:
+    """The `Joiner`."""
 
-    def __init__(
-        self,
-        answers: OpenedAhead[MetadataAnswer],
-        *,
-        public_bulkdata_path: Callable[[InstanceRef, str], str | None],
-        api_root: str,
-    ) -> None:
-        self._answers = answers
+    def __init__(self, public_bulkdata_path: Callable[[InstanceRef, str], str | None], api_root: str) -> None:
         self._public_bulkdata_path = public_bulkdata_path
         self._api_root = api_root
-        self._body = self._joined()
-        self._begun: list[bytes] = []
+        self._answer: MetadataAnswer
+        self._splitter: ArraySplitter
+        self._separator = b"["
         self._dropped_links = 0
 
     @property
-    def status(self) -> int:
-        """Always 200."""
-        return _STATUS
-
-    @property
     def content_type(self) -> str:
-        """DICOM JSON."""
         return _JSON
 
-    @property
-    def content_length(self) -> None:
-        """Not known before the end."""
-        return
+    def begin(self, answer: MetadataAnswer) -> ArchiveStream:
+        self._answer = answer
+        self._splitter = ArraySplitter()
+        return answer.stream
 
-    @property
-    def content_range(self) -> None:
-        """Never a range."""
-        return
+    async def take(self, chunk: bytes) -> bytes:
+        raw = self._splitter.feed(chunk)
+        piece = await self._rewritten(self._answer, raw) if raw else b""
+        if not piece:
+            return b""
+        separator, self._separator = self._separator, b","
+        return separator + piece
 
-    async def begin(self) -> None:
-        """Read up to the first instance, so that what is wrong from the start can still be answered as an error."""
-        try:
-            self._begun.append(await anext(self._body))
-        except BaseException:
-            self.abort()
-            raise
+    def end(self) -> None:
+        self._splitter.close()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the body once.
-
-        Raises
-        ------
-        ArchiveUnavailableError
-            If an answer ends before it is complete, or the next one cannot be had.
-        ArchiveProtocolError
-            If one is no DICOM JSON, or cut short within itself.
-        """
-        while self._begun:
-            yield self._begun.pop()
-        async for piece in self._body:
-            yield piece
-
-    def abort(self) -> None:
-        """Close all connections to the store."""
-        self._answers.abort()
-
-    async def _joined(self) -> AsyncGenerator[bytes, None]:
-        separator = b"["
-        while (answer := await self._answers.next()) is not None:
-            splitter = ArraySplitter()
-            async for chunk in answer.stream.chunks():
-                raw = splitter.feed(chunk)
-                if not raw:
-                    continue
-                piece = await self._rewritten(answer, raw)
-                if piece:
-                    yield separator + piece
-                    separator = b","
-            splitter.close()
+    def close(self) -> bytes:
         if self._dropped_links:
             _LOG.warning("metadata.bulkdata_links_dropped", count=self._dropped_links)
-        if separator == b"[":
+        if self._separator == b"[":
             raise ArchiveAbsentError
-        yield b"]"
+        return b"]"
 
     async def _rewritten(self, answer: MetadataAnswer, raw: list[bytes]) -> bytes:
         if sum(map(len, raw)) < _LONG:
@@ -152,7 +106,7 @@ class JoinedMetadata:
 
 async def join_metadata(
     answers: AsyncGenerator[MetadataAnswer, None], *, archive: Archive, api_root: str
-) -> JoinedMetadata:
+) -> ArchiveStream:
     """Return the metadata of all ``answers`` as one array, whose first instance has arrived.
 
     Parameters
@@ -171,6 +125,4 @@ async def join_metadata(
     ArchiveUnavailableError, ArchiveProtocolError
         As opening the first answer does, or if it is not what was asked for.
     """
-    joined = JoinedMetadata(OpenedAhead(answers), public_bulkdata_path=archive.public_bulkdata_path, api_root=api_root)
-    await joined.begin()
-    return joined
+    return await JoinedBody.begun(answers, _Instances(archive.public_bulkdata_path, api_root))

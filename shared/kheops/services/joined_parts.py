@@ -4,8 +4,7 @@ Parts get a head of ours: the store's own names its inner addresses (``Content-L
 with the closing boundary only if every answer was complete.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from kheops.archive.port import ArchiveAbsentError, ArchiveStream
 from kheops.dicomweb.multipart import (
@@ -22,97 +21,52 @@ from kheops.dicomweb.multipart import (
     part_head,
 )
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, BadMultipartError
-from kheops.services.store_answers import OpenedAhead, object_type
+from kheops.services.joined_body import JoinedBody
+from kheops.services.store_answers import object_type
 
-__all__ = ["JoinedParts", "join", "one"]
-
-_STATUS: Final = 200
+__all__ = ["join", "one"]
 
 
-class JoinedParts:
-    """An `ArchiveStream` of several; `join` makes it."""
+class _Parts:
+    """The `Joiner`."""
 
-    def __init__(self, answers: OpenedAhead[ArchiveStream], *, media_type: str) -> None:
-        self._answers = answers
+    def __init__(self, media_type: str) -> None:
         self._media_type = media_type
         self._part_type = ""
         self._boundary = new_boundary()
-        self._body = self._joined()
-        self._begun: list[bytes] = []
-
-    @property
-    def status(self) -> int:
-        """Always 200."""
-        return _STATUS
+        self._reader: MultipartReader
 
     @property
     def content_type(self) -> str:
         """``multipart/related`` with our boundary and the media type of the first part."""
         return content_type(self._boundary, part_type=self._part_type)
 
-    @property
-    def content_length(self) -> None:
-        """Not known before the end."""
-        return
-
-    @property
-    def content_range(self) -> None:
-        """Never a range."""
-        return
-
-    async def begin(self) -> None:
-        """Read up to the first part, so that what is wrong from the start can still be answered as an error."""
+    def begin(self, answer: ArchiveStream) -> ArchiveStream:
         try:
-            self._begun.append(await anext(self._body))
-        except BaseException:
-            self.abort()
-            raise
+            self._reader = MultipartReader(boundary_of(answer.content_type))
+        except BadMultipartError:
+            raise ArchiveProtocolError("the store sent something else than a multipart body") from None
+        return answer
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the body once.
-
-        Raises
-        ------
-        ArchiveUnavailableError
-            If an answer ends before it is complete, or the next one cannot be had.
-        ArchiveProtocolError
-            If one is no multipart body of the kind asked for.
-        """
-        while self._begun:
-            yield self._begun.pop()
-        async for piece in self._body:
-            yield piece
-
-    def abort(self) -> None:
-        """Close all connections to the store."""
-        self._answers.abort()
-
-    async def _joined(self) -> AsyncGenerator[bytes, None]:
-        while (answer := await self._answers.next()) is not None:
-            try:
-                reader = MultipartReader(boundary_of(answer.content_type))
-            except BadMultipartError:
-                raise ArchiveProtocolError("the store sent something else than a multipart body") from None
-            async for chunk in answer.chunks():
-                piece = self._reframed(reader, chunk)
-                if piece:
-                    yield piece
-            try:
-                reader.close()
-            except BadMultipartError:
-                raise ArchiveUnavailableError from None
-        if not self._part_type:
-            raise ArchiveAbsentError
-        yield closing(self._boundary)
-
-    def _reframed(self, reader: MultipartReader, chunk: bytes) -> bytes:
+    async def take(self, chunk: bytes) -> bytes:
         try:
-            events = reader.feed(chunk)
+            events = self._reader.feed(chunk)
         except BadMultipartError:
             raise ArchiveProtocolError("the store sent a malformed multipart body") from None
         if len(events) == 1 and isinstance(events[0], PartData) and isinstance(events[0].data, bytes):
             return events[0].data
         return b"".join(map(self._bytes, events))
+
+    def end(self) -> None:
+        try:
+            self._reader.close()
+        except BadMultipartError:
+            raise ArchiveUnavailableError from None
+
+    def close(self) -> bytes:
+        if not self._part_type:
+            raise ArchiveAbsentError
+        return closing(self._boundary)
 
     def _bytes(self, event: Event) -> bytes | memoryview:
         match event:
@@ -128,7 +82,7 @@ class JoinedParts:
                 return b""
 
 
-async def join(answers: AsyncGenerator[ArchiveStream, None], *, media_type: str) -> JoinedParts:
+async def join(answers: AsyncGenerator[ArchiveStream, None], *, media_type: str) -> ArchiveStream:
     """Return the parts of all ``answers`` as one body, whose first part has begun to arrive.
 
     Parameters
@@ -145,9 +99,7 @@ async def join(answers: AsyncGenerator[ArchiveStream, None], *, media_type: str)
     ArchiveUnavailableError, ArchiveProtocolError, NotAcceptableError
         As opening the first answer does, or if it is not what was asked for.
     """
-    joined = JoinedParts(OpenedAhead(answers), media_type=media_type)
-    await joined.begin()
-    return joined
+    return await JoinedBody.begun(answers, _Parts(media_type))
 
 
 async def one(opening: Callable[[], Awaitable[ArchiveStream]]) -> AsyncGenerator[ArchiveStream, None]:

@@ -17,7 +17,8 @@ from kheops.errors import ConflictError, ForbiddenError, UserNotFoundError
 from kheops.ids import AlbumId, CapabilityId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
 from kheops.services.references import person_of
-from kheops.storage import albums, audit, capabilities, holdings, members
+from kheops.services.webhook_events import tell_deleted_album, tell_new_user
+from kheops.storage import albums, audit, capabilities, groups, holdings, links, members
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event, touch_album
 from kheops.storage.members import MemberRecord
@@ -123,6 +124,7 @@ class Members:
                 raise ForbiddenError("You are a member of this album already.")
             if members.add_member(tx, change.key, person.user, is_admin=False, at=change.at):
                 change.event(MutationType.ADD_USER, person.user)
+                tell_new_user(tx, change.key, person.user, by=principal, at=change.at)
             else:
                 touch_album(tx, change.key, change.at)
             change.record(UseKind.MEMBER_ADDED, person)
@@ -149,6 +151,7 @@ class Members:
                 raise ForbiddenError("You administer this album already.")
             if members.add_member(tx, change.key, person.user, is_admin=True, at=change.at):
                 change.event(MutationType.ADD_ADMIN, person.user)
+                tell_new_user(tx, change.key, person.user, by=principal, at=change.at)
             elif not members.is_administrator(tx, change.key, person.user):
                 members.set_administrator(tx, change.key, person.user, is_admin=True)
                 change.event(MutationType.PROMOTE_ADMIN, person.user)
@@ -157,7 +160,7 @@ class Members:
         await self._database.run(work)
 
     async def demote(self, principal: Principal, album: AlbumId, user: str, *, asked: Use) -> None:
-        """Make an administrator a plain member and revoke their capability tokens of the album.
+        """Make an administrator a plain member and revoke their capability tokens of the album, and links to it.
 
         Raises
         ------
@@ -177,7 +180,7 @@ class Members:
             if member.is_admin:
                 self._require_other_administrator(change, member)
                 members.set_administrator(tx, change.key, member.user, is_admin=False)
-                self._revoke_capabilities(change, member)
+                self._revoke_of_member(change, member)
                 change.event(MutationType.DEMOTE_ADMIN, member.user)
             change.record(UseKind.ADMIN_CHANGED, member)
 
@@ -186,7 +189,7 @@ class Members:
     async def remove(self, principal: Principal, album: AlbumId, user: str, *, asked: Use) -> None:
         """Remove a member, or leave. Who leaves as the only member takes the album with them.
 
-        The removed person's capability tokens of the album are revoked.
+        The removed person's capability tokens of the album, and links to it, are revoked.
 
         Raises
         ------
@@ -197,7 +200,7 @@ class Members:
         UserNotFoundError
             If no member answers to the reference.
         ConflictError
-            If the last administrator wants to leave others behind.
+            If the last administrator wants to leave others behind, people or groups.
         """
 
         def work(tx: Connection) -> None:
@@ -211,12 +214,14 @@ class Members:
             if member is None:
                 raise UserNotFoundError
             if leaves and members.number_of_members(tx, key) == 1:
+                if groups.has_groups(tx, key):
+                    raise ConflictError("Groups are in this album. Take them out first, or delete the album.")
                 delete_locked_album(tx, album, key, asked, change.at)
                 return
             if member.is_admin:
                 self._require_other_administrator(change, member)
             members.remove_member(tx, key, member.user)
-            self._revoke_capabilities(change, member)
+            self._revoke_of_member(change, member)
             change.event(MutationType.LEAVE_ALBUM if leaves else MutationType.REMOVE_USER, member.user)
             change.record(UseKind.MEMBER_REMOVED, member)
 
@@ -258,13 +263,15 @@ class Members:
             raise ConflictError("This is the album's last administrator. Make another member administrator first.")
 
     @staticmethod
-    def _revoke_capabilities(change: _Change, member: MemberRecord) -> None:
+    def _revoke_of_member(change: _Change, member: MemberRecord) -> None:
         revoked: list[CapabilityId] = capabilities.revoke_of_member(
             change.tx, change.key, member.user, by=change.principal.user, at=change.at
         )
         for capability in revoked:
             use = replace(change.asked, kind=UseKind.CAPABILITY_REVOKED, subject=capability)
             audit.insert_use(change.tx, use, change.at)
+        for link in links.revoke_of_member(change.tx, change.key, member.user, by=change.principal.user, at=change.at):
+            audit.insert_use(change.tx, replace(change.asked, kind=UseKind.LINK_REVOKED, subject=link), change.at)
 
 
 def delete_locked_album(tx: Connection, album: AlbumId, key: PermittedAlbum, asked: Use, at: datetime) -> None:
@@ -281,6 +288,7 @@ def delete_locked_album(tx: Connection, album: AlbumId, key: PermittedAlbum, ask
     at
         The current time.
     """
+    tell_deleted_album(tx, key, album, by=asked.user, at=at)
     series = holdings.remove_everything(tx, key, at)
     albums.delete_album(tx, key)
     use = replace(asked, kind=UseKind.ALBUM_DELETED, subject=album, series=tuple(series))

@@ -1,7 +1,8 @@
 """People: known at the first sight of a valid token, found by reference."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
@@ -9,13 +10,15 @@ from sqlalchemy import Connection
 
 from kheops.clock import Clock, monotonic
 from kheops.config import RoleRule
+from kheops.domain.groups import is_group_name
 from kheops.domain.principals import Person, Role
 from kheops.domain.profiles import Profile
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import InvalidTokenError, UnavailableError
 from kheops.identity.access_tokens import VerifiedToken
 from kheops.observability import get_logger
-from kheops.storage import audit, people
+from kheops.services.invitations import accept_invitations
+from kheops.storage import audit, erasure, people
 from kheops.storage.engine import Database
 from kheops.storage.people import UserRecord
 
@@ -26,6 +29,8 @@ _LOG = get_logger(__name__)
 _STANDING_SECONDS: Final = 5
 """How long a person's good standing is believed: a suspended person's tokens end within it."""
 _REMEMBERED: Final = 10_000
+_GROUPS_LIMIT: Final = 1_000
+_NO_CLAIMS: Final[Mapping[str, str]] = {}
 
 
 class ProfileSource(Protocol):
@@ -48,6 +53,8 @@ class Registry:
         Where name and e-mail come from when a token carries none; ``None`` asks nobody.
     administrators
         Who administers the installation: whoever presents one of these claims.
+    group_claims
+        The claim that lists a person's groups, by issuer.
     """
 
     def __init__(
@@ -57,11 +64,13 @@ class Registry:
         profiles: ProfileSource | None,
         *,
         administrators: Sequence[RoleRule] = (),
+        group_claims: Mapping[str, str] = _NO_CLAIMS,
     ) -> None:
         self._database = database
         self._clock = clock
         self._profiles = profiles
         self._administrators = administrators
+        self._group_claims = group_claims
         self._standing: OrderedDict[tuple[str, str], tuple[float, UserRecord]] = OrderedDict()
 
     async def person(self, token: str, verified: VerifiedToken, *, request_id: str) -> Person:
@@ -84,7 +93,17 @@ class Registry:
             token_id=verified.token_id,
             acting_party=verified.acting_party,
             roles=self._roles(verified),
+            groups=self.groups(verified.iss, verified.claims),
+            groups_until=verified.expires_at,
         )
+
+    def groups(self, iss: str, claims: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+        """Return the groups of verified claims of an issuer; none where its settings name no claim for them.
+
+        What cannot be the name of a group here, and what goes beyond the first 1,000, is left out.
+        """
+        values = claims.get(self._group_claims.get(iss, ""), ())
+        return frozenset(value for value in values[:_GROUPS_LIMIT] if is_group_name(value))
 
     async def register(self, token: str, verified: VerifiedToken, *, request_id: str) -> UserRecord:
         """Create or update a person from what the issuer says now (KHEOPS ``POST /register``).
@@ -96,7 +115,8 @@ class Registry:
         IdentityProviderUnavailableError
             If the issuer does not answer.
         """
-        return await self.login(_user(verified), await self._profile(token, verified), request_id=request_id)
+        profile = await self._profile(token, verified)
+        return await self._login(_user(verified), profile, request_id, issued_at=verified.issued_at)
 
     async def login(self, user: User, profile: Profile, *, request_id: str) -> UserRecord:
         """Create or update a person who has just logged in, in the browser or by ``/register``.
@@ -117,10 +137,17 @@ class Registry:
         DatabaseUnavailableError
             If the database does not answer.
         """
+        return await self._login(user, profile, request_id, issued_at=None)
+
+    async def _login(self, user: User, profile: Profile, request_id: str, *, issued_at: datetime | None) -> UserRecord:
         assert user.iss is not None
         assert user.sub is not None
         known = await self._database.run(partial(people.find_by_identity, iss=user.iss, sub=user.sub))
-        return await self._created_or_updated(user, _completed(profile, known), request_id)
+        return await self._created_or_updated(user, _completed(profile, known), request_id, issued_at)
+
+    def forget(self, *, iss: str, sub: str) -> None:
+        """Ask the database anew at the next sight of somebody, in this process."""
+        self._standing.pop((iss, sub), None)
 
     def _roles(self, verified: VerifiedToken) -> frozenset[Role]:
         is_administrator = any(
@@ -129,11 +156,20 @@ class Registry:
         )
         return frozenset({Role.ADMINISTRATOR}) if is_administrator else frozenset()
 
-    async def _created_or_updated(self, user: User, profile: Profile, request_id: str) -> UserRecord:
-        record = await self._create(user, profile, request_id)
+    async def _created_or_updated(
+        self, user: User, profile: Profile, request_id: str, issued_at: datetime | None
+    ) -> UserRecord:
+        record = await self._create(user, profile, request_id, issued_at)
         if record.suspended_at is not None:
             raise InvalidTokenError("suspended")
-        record = await self._database.run(partial(people.update_profile, user=record.user, profile=profile))
+        known = record.user
+
+        def update(tx: Connection) -> UserRecord:
+            updated = people.update_profile(tx, known, profile)
+            accept_invitations(tx, updated, request_id=request_id, at=self._clock())
+            return updated
+
+        record = await self._database.run(update)
         self._remember(record)
         return record
 
@@ -150,7 +186,7 @@ class Registry:
                 # The token is good all the same; KHEOPS's /register fills name and e-mail in later.
                 _LOG.warning("people.profile_missing", iss=verified.iss, error=type(error).__name__)
                 profile = _of_token(verified)
-            record = await self._create(_user(verified), profile, request_id)
+            record = await self._create(_user(verified), profile, request_id, verified.issued_at)
         self._remember(record)
         return record
 
@@ -161,7 +197,8 @@ class Registry:
                 return profile
         return _of_token(verified)
 
-    async def _create(self, user: User, profile: Profile, request_id: str) -> UserRecord:
+    async def _create(self, user: User, profile: Profile, request_id: str, issued_at: datetime | None) -> UserRecord:
+        """Create somebody, unless by a token of a time before they were erased; ``None`` has just logged in."""
         iss, sub = user.iss, user.sub
         assert iss is not None
         assert sub is not None
@@ -178,8 +215,12 @@ class Registry:
             existing = people.find_by_identity(tx, iss=iss, sub=sub)
             if existing is not None:
                 return existing
+            erased = erasure.erased_at(tx, iss=iss, sub=sub) if issued_at is not None else None
+            if issued_at is not None and erased is not None and issued_at <= erased:
+                raise InvalidTokenError("erased")
             record = people.create_user(tx, iss=iss, sub=sub, profile=profile, at=at)
             audit.insert_use(tx, use, at)
+            accept_invitations(tx, record, request_id=request_id, at=at)
             return record
 
         return await self._database.run(create)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from kheops.domain.policy import AlbumAction, Denied, ReadScope, Source, act_on_album, read_scope
-from kheops.domain.principals import Principal
+from kheops.domain.principals import Principal, groups_of
 from kheops.domain.uses import Use
 from kheops.ids import AlbumId, SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
 from kheops.services.denials import refuse
@@ -58,7 +58,9 @@ async def scope_of(database: Database, asked: Asked) -> ReadScope:
     """
     source = Source(inbox=asked.inbox)
     if asked.album is not None:
-        role = await database.run(partial(role_in_album, user=asked.principal.user, album=asked.album))
+        role = await database.run(
+            partial(role_in_album, user=asked.principal.user, album=asked.album, groups=groups_of(asked.principal))
+        )
         match act_on_album(asked.principal, AlbumAction.READ_SERIES, role):
             case Denied() as denied:
                 refuse(denied, album=True)

@@ -1,44 +1,81 @@
 """A limit on how often one person may be told that a UID is in use (failure reason 0x0124, the one oracle)."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from kheops.clock import monotonic
 from kheops.errors import TooManyRequestsError
-from kheops.ids import UserPk
+from kheops.ids import SeriesInstanceUID, UserPk
 
-__all__ = ["REFUSALS_PER_WINDOW", "WINDOW_SECONDS", "RefusalLimit"]
+__all__ = ["REFUSALS_PER_WINDOW", "REFUSED_INSTANCES_PER_WINDOW", "WINDOW_SECONDS", "RefusalLimit"]
 
 REFUSALS_PER_WINDOW: Final = 200
-"""Refused instances; a misconfigured modality stays below it, a search for UIDs does not."""
+"""Different series; a misconfigured modality stays below it, a search for UIDs does not."""
+REFUSED_INSTANCES_PER_WINDOW: Final = 10_000
+"""Instances, of however few series: who looks for SOP Instance UIDs may name one series in all of them."""
 WINDOW_SECONDS: Final = 600
 _REMEMBERED: Final = 10_000
 
 
-class RefusalLimit:
-    """Counts refusals by person, within one process."""
+@dataclass(slots=True)
+class _Refusals:
+    """One person's of late."""
 
-    def __init__(self) -> None:
-        self._refusals: OrderedDict[UserPk, deque[float]] = OrderedDict()
+    series: OrderedDict[SeriesInstanceUID, float] = field(default_factory=OrderedDict)
+    """When each was first refused, the earliest first: the one series of a large study counts once."""
+    instances: int = 0
+    instances_since: float = 0.0
+
+    def forget(self, at: float) -> None:
+        while self.series and at - next(iter(self.series.values())) > WINDOW_SECONDS:
+            self.series.popitem(last=False)
+        if at - self.instances_since > WINDOW_SECONDS:
+            self.instances, self.instances_since = 0, at
+
+    def earliest(self) -> float | None:
+        """Return when that began which is too much; ``None`` if nothing is."""
+        if len(self.series) >= REFUSALS_PER_WINDOW:
+            return next(iter(self.series.values()))
+        return self.instances_since if self.instances >= REFUSED_INSTANCES_PER_WINDOW else None
+
+
+class RefusalLimit:
+    """Counts refusals by person, within one process.
+
+    Parameters
+    ----------
+    clock
+        Seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._refusals: OrderedDict[UserPk, _Refusals] = OrderedDict()
 
     def check(self, user: UserPk) -> None:
         """Raise `TooManyRequestsError` if ``user`` was refused too often of late."""
         refusals = self._refusals.get(user)
         if refusals is None:
             return
-        at = monotonic()
-        while refusals and at - refusals[0] > WINDOW_SECONDS:
-            refusals.popleft()
-        if len(refusals) >= REFUSALS_PER_WINDOW:
-            wait = int(WINDOW_SECONDS - (at - refusals[0])) + 1
+        at = self._clock()
+        refusals.forget(at)
+        earliest = refusals.earliest()
+        if earliest is not None:
             raise TooManyRequestsError(
-                "Too many instances were refused. Wait before you store again.", retry_after=wait
+                "Too many instances were refused. Wait before you store again.",
+                retry_after=int(WINDOW_SECONDS - (at - earliest)) + 1,
             )
 
-    def add(self, user: UserPk) -> None:
-        """Count one refusal."""
-        refusals = self._refusals.setdefault(user, deque(maxlen=REFUSALS_PER_WINDOW))
-        refusals.append(monotonic())
+    def add(self, user: UserPk, series: SeriesInstanceUID) -> None:
+        """Count the refusal of an instance of ``series``."""
+        at = self._clock()
+        refusals = self._refusals.setdefault(user, _Refusals())
+        refusals.forget(at)
+        refusals.instances += 1
+        if len(refusals.series) < REFUSALS_PER_WINDOW:
+            refusals.series.setdefault(series, at)
         self._refusals.move_to_end(user)
         while len(self._refusals) > _REMEMBERED:
             self._refusals.popitem(last=False)

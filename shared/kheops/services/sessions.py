@@ -107,6 +107,7 @@ class Sessions:
         user = User(logged_in.iss, logged_in.sub, name)
         record = await self._registry.login(user, profile, request_id=asked.request_id)
         at = self._clock()
+        groups = self._registry.groups(logged_in.iss, logged_in.claims)
         replaced_hash = None if replaced is None else self._secrets.hash_secret(replaced)
         sealed_id_token = self._secrets.seal_id_token(logged_in.id_token)
 
@@ -120,6 +121,7 @@ class Sessions:
                 id_hash=id_hash,
                 user=record.user,
                 sealed_id_token=sealed_id_token,
+                groups=groups,
                 at=at,
                 expires_at=at + ABSOLUTE_LIFETIME,
             )
@@ -128,7 +130,8 @@ class Sessions:
             audit.insert_use(tx, replace(asked, user=user), at)
 
         await self._database.run(begin)
-        return BegunSession(self._session(record, secret, id_hash), secret)
+        person = _person(record, id_hash, groups, at + ABSOLUTE_LIFETIME)
+        return BegunSession(self._session(record, person, secret, id_hash), secret)
 
     async def find(self, secret: str) -> Session | None:
         """Return the session of a browser; ``None`` if there is none, it has ended, or its person is suspended.
@@ -144,7 +147,8 @@ class Sessions:
         record = await self._database.run(partial(_seen, id_hash=id_hash, at=self._clock()))
         if record is None:
             return None
-        return self._session(record, secret, id_hash)
+        person = _person(record, id_hash, record.groups, record.expires_at)
+        return self._session(record, person, secret, id_hash)
 
     async def end(self, secret: str, *, asked: Use) -> EndedSession | None:
         """End a session for good, and the viewer tokens made from it; ``None`` if there is none.
@@ -170,9 +174,19 @@ class Sessions:
         sealed = record.sealed_id_token
         return EndedSession(record.iss, None if sealed is None else self._secrets.open_id_token(sealed))
 
-    def _session(self, record: SessionRecord | UserRecord, secret: str, id_hash: bytes) -> Session:
-        person = Person(user=record.user, iss=record.iss, sub=record.sub, token_id=_name(id_hash))
+    def _session(self, record: SessionRecord | UserRecord, person: Person, secret: str, id_hash: bytes) -> Session:
         return Session(person, record.name or record.email or record.sub, self._secrets.form_token(secret), id_hash)
+
+
+def _person(record: SessionRecord | UserRecord, id_hash: bytes, groups: frozenset[str], until: datetime) -> Person:
+    return Person(
+        user=record.user,
+        iss=record.iss,
+        sub=record.sub,
+        token_id=_name(id_hash),
+        groups=groups,
+        groups_until=until,
+    )
 
 
 def _seen(tx: Connection, *, id_hash: bytes, at: datetime) -> SessionRecord | None:

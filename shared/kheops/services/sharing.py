@@ -10,14 +10,16 @@ from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.mutations import MutationType
 from kheops.domain.policy import AlbumAction, Denied, ReadScope, SendableSeries, Source, StoreTarget
-from kheops.domain.principals import AlbumCapability, Principal
+from kheops.domain.principals import AlbumCapability, Principal, groups_of
 from kheops.domain.resources import AlbumRole, OriginAlbum, SeriesRef
 from kheops.domain.uses import Use
+from kheops.domain.webhooks import ImportSource
 from kheops.errors import AlbumNotFoundError, NotFoundError
 from kheops.ids import AlbumId, AlbumPk, SeriesInstanceUID, SeriesPk
 from kheops.services.album_access import permitted, permitted_and_locked
 from kheops.services.denials import refuse
 from kheops.services.references import person_of
+from kheops.services.webhook_events import tell_new_series, tell_removed_series
 from kheops.storage import albums, audit, holdings, roles
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
@@ -94,7 +96,7 @@ class Sharing:
 
         def work(tx: Connection) -> None:
             key = permitted_and_locked(tx, principal, AlbumAction.ADD_SERIES, album)
-            target = _target(principal, roles.role_in(tx, principal.user, key))
+            target = _target(principal, roles.role_in(tx, principal.user, key, groups=groups_of(principal)))
             use = replace(asked, subject=album)
             self._put_and_take_back(tx, principal, selection, target=target, source=source, asked=use)
 
@@ -119,7 +121,7 @@ class Sharing:
             if isinstance(principal, AlbumCapability):
                 album = _own_album(tx, principal)
                 key = permitted_and_locked(tx, principal, AlbumAction.ADD_SERIES, album)
-                role = roles.role_in(tx, principal.user, key)
+                role = roles.role_in(tx, principal.user, key, groups=groups_of(principal))
                 use = replace(asked, subject=album)
             else:
                 role = roles.role_in_inbox(tx, principal.user)
@@ -208,8 +210,13 @@ class Sharing:
         added = self._put(tx, principal, target.album, ready, asked)
         if added and isinstance(target.origin, OriginAlbum):
             whole = MutationType.IMPORT_STUDY if selection.series is None else MutationType.IMPORT_SERIES
+            at = self._clock()
             mutation = Mutation(whole, study=selection.study, series=added)
-            add_event(tx, target.album, mutation, by=principal, at=self._clock())
+            add_event(tx, target.album, mutation, by=principal, at=at)
+            sent: dict[SeriesPk, int | None] = {
+                each.pk: None for each in ready if each.ref.series_instance_uid in added
+            }
+            tell_new_series(tx, sent, target=target.album, by=principal, source=ImportSource.SEND, at=at)
 
     def _put(
         self, tx: Connection, principal: Principal, album: AlbumPk, ready: Sequence[_Ready], asked: Use
@@ -233,8 +240,10 @@ class Sharing:
         scope = _read_scope(principal, Source(album=key))
         removed = self._remove(tx, scope, selection, key, replace(asked, subject=album))
         whole = MutationType.REMOVE_STUDY if selection.series is None else MutationType.REMOVE_SERIES
+        at = self._clock()
         mutation = Mutation(whole, study=selection.study, series=removed)
-        add_event(tx, key, mutation, by=principal, at=self._clock())
+        add_event(tx, key, mutation, by=principal, at=at)
+        tell_removed_series(tx, key, selection.study, removed, by=principal, at=at)
 
     def _remove(
         self, tx: Connection, scope: ReadScope, selection: Selection, album: AlbumPk, asked: Use
@@ -295,7 +304,7 @@ def _takeable(tx: Connection, principal: Principal, target: StoreTarget, selecti
 
 
 def _own_album(tx: Connection, principal: AlbumCapability) -> AlbumId:
-    record = albums.find_album(tx, principal.user, principal.album)
+    record = albums.find_album(tx, principal.user, principal.album, groups=groups_of(principal))
     if record is None:
         raise AlbumNotFoundError
     return record.album

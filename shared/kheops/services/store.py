@@ -11,7 +11,7 @@ from kheops.archive.port import Archive
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.policy import Denied, StoreTarget
-from kheops.domain.principals import AlbumCapability, Principal, ViewerToken, parent_of
+from kheops.domain.principals import AlbumCapability, Principal, ReportToken, ViewerToken, groups_of, parent_of
 from kheops.domain.resources import AlbumRole
 from kheops.domain.uses import Use
 from kheops.ids import AlbumId, StudyInstanceUID
@@ -130,10 +130,10 @@ class Storing:
 
 def _role(tx: Connection, principal: Principal, album: AlbumId | None) -> AlbumRole | None:
     if album is not None:
-        return roles.role_in_album(tx, principal.user, album)
-    if isinstance(principal, ViewerToken) and principal.source.album is not None:
-        return roles.role_in(tx, principal.user, principal.source.album)
+        return roles.role_in_album(tx, principal.user, album, groups=groups_of(principal))
+    if isinstance(principal, ViewerToken | ReportToken) and principal.source.album is not None:
+        return roles.role_in(tx, principal.user, principal.source.album, groups=groups_of(principal))
     parent = parent_of(principal)
     if isinstance(parent, AlbumCapability):
-        return roles.role_in(tx, principal.user, parent.album)
+        return roles.role_in(tx, principal.user, parent.album, groups=groups_of(principal))
     return roles.role_in_inbox(tx, principal.user)

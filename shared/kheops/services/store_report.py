@@ -16,6 +16,8 @@ class FailureReason(IntEnum):
     NOT_AUTHORIZED = 0x0124
     OUT_OF_RESOURCES = 0xA700
     """The client may send the instance again."""
+    OTHER_CLASS = 0xA900
+    """The file meta information and the data set name different SOP Classes."""
     OTHER_STUDY = 0xA901
     """The instance is not of the study in the request's path."""
     CANNOT_UNDERSTAND = 0xC000

@@ -138,7 +138,11 @@ class StreamedPart:
             if uid in outcome.stored or (uid not in outcome.failed and await self._is_stored()):
                 await self._gate.confirm([(self._head, self._digest())])
             elif uid in outcome.failed:
-                await self._gate.release(self._head, outcome.failed[uid])
+                reason = await self._gate.failure(self._ref, self._digest(), outcome.failed[uid])
+                if reason is None:
+                    await self._gate.confirm([(self._head, self._digest())])
+                else:
+                    await self._gate.release(self._head, reason)
             else:
                 await self._gate.release(self._head, FailureReason.OUT_OF_RESOURCES)
         except KheopsError:
@@ -155,10 +159,12 @@ class StreamedPart:
             self._gate.fail(self._head, reason)
 
     async def _is_stored(self) -> bool:
+        return await self._archive.inspect_instance(self._ref)
+
+    @property
+    def _ref(self) -> InstanceRef:
         head = self._head
-        return await self._archive.inspect_instance(
-            InstanceRef(head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid)
-        )
+        return InstanceRef(head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid)
 
     async def _send(self, instance: AdmittedInstance) -> StoreOutcome:
         return await self._archive.store_stream(instance, self._chunks())

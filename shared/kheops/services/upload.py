@@ -15,7 +15,15 @@ from zlib import crc32
 
 from kheops.clock import monotonic
 from kheops.dicomweb.multipart import End, MultipartReader, PartBegin, PartData, PartEnd, new_boundary
-from kheops.dicomweb.part10 import Head, Part10Scanner, UnreadableDicomError, read_head
+from kheops.dicomweb.part10 import (
+    Head,
+    NotDicomError,
+    OtherClassError,
+    Part10Scanner,
+    UnreadableDicomError,
+    identify,
+    read_head,
+)
 from kheops.errors import BadMultipartError, KheopsError, PayloadTooLargeError, UnavailableError
 from kheops.ids import StudyInstanceUID
 from kheops.observability import get_logger
@@ -81,6 +89,7 @@ class UploadReader:
         self._batch_bytes = 0
         self._in_flight: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
+        self._altered: set[str] = set()
         self._held = 0
         self._parts = 0
         self._part: bytearray | None = None
@@ -178,11 +187,12 @@ class UploadReader:
         self._part = None
         try:
             head = await asyncio.to_thread(partial(read_head, first, complete=False))
-        except UnreadableDicomError:
-            self._report.other.append(OtherFailure(self._parts, FailureReason.PROCESSING_FAILURE))
+        except UnreadableDicomError as error:
+            await self._unreadable(first, self._parts, error)
             return
         if not self._belongs(head):
             return
+        self._tell_altered(head)
         if head.sop_instance_uid in self._seen:
             await self._flush()
             await self._drain()
@@ -198,11 +208,12 @@ class UploadReader:
         part = self._parts
         try:
             head, digest = await asyncio.to_thread(_examine, body)
-        except UnreadableDicomError:
-            await self._unreadable(body, part)
+        except UnreadableDicomError as error:
+            await self._unreadable(body, part, error)
             return
         if not self._belongs(head):
             return
+        self._tell_altered(head)
         if head.sop_instance_uid in self._seen:
             # The same UID twice in one request: the first must be settled before the second is compared with it.
             await self._flush()
@@ -214,14 +225,28 @@ class UploadReader:
         self._batch_bytes += len(body)
         self._slot -= len(body)
 
-    async def _unreadable(self, body: bytes, part: int) -> None:
-        """Report a file that breaks off or is none; by its UIDs where they can be read."""
+    async def _unreadable(self, body: bytes, part: int, error: UnreadableDicomError) -> None:
+        """Report a file that cannot be stored, or is none; by its data set's UIDs where they can be read."""
+        match error:
+            case NotDicomError():
+                reason = FailureReason.PROCESSING_FAILURE
+            case OtherClassError():
+                reason = FailureReason.OTHER_CLASS
+            case _:
+                reason = FailureReason.CANNOT_UNDERSTAND
         try:
-            head = await asyncio.to_thread(partial(read_head, body, complete=False))
+            head = await asyncio.to_thread(identify, body)
         except UnreadableDicomError:
-            self._report.other.append(OtherFailure(part, FailureReason.PROCESSING_FAILURE))
+            self._report.other.append(OtherFailure(part, reason))
         else:
-            self._gate.fail(head, FailureReason.CANNOT_UNDERSTAND)
+            self._gate.fail(head, reason)
+
+    def _tell_altered(self, head: Head) -> None:
+        """Log, once an upload, which attributes the catalog does not keep as its files have them."""
+        new = set(head.altered) - self._altered
+        if new:
+            self._altered |= new
+            _LOG.warning("catalog.attributes_altered", upload=self._upload.upload_id, keywords=sorted(new))
 
     def _belongs(self, head: Head) -> bool:
         if self._study is None or head.study_instance_uid == self._study:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.policy import Denied, Reason, Source, ViewerGrant
-from kheops.domain.principals import Person, Principal, parent_of
+from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability, groups_of, parent_of
 from kheops.domain.uses import Use
 from kheops.domain.viewer_tokens import VIEWER_TOKEN_LIFETIME, VIEWER_TOKENS_AT_ONCE, ViewerDraft
 from kheops.errors import OAuthError, TooManyRequestsError
@@ -82,9 +82,11 @@ class ViewerTokens:
         acts = parent_of(principal)
         parent = ViewerTokenParent(
             user=acts.user,
-            capability=None if isinstance(acts, Person) else acts.capability,
+            capability=acts.capability if isinstance(acts, UserCapability | AlbumCapability) else None,
             session=session,
             acting_party=acts.acting_party,
+            groups=groups_of(acts),
+            groups_until=acts.groups_until if isinstance(acts, Person) else None,
         )
 
         def work(tx: Connection) -> OpenedViewer:
@@ -122,7 +124,7 @@ class ViewerTokens:
 def _grant(tx: Connection, principal: Principal, draft: ViewerDraft) -> ViewerGrant:
     source, role = Source(inbox=draft.inbox), None
     if draft.album is not None:
-        role = roles.role_in_album(tx, principal.user, draft.album)
+        role = roles.role_in_album(tx, principal.user, draft.album, groups=groups_of(principal))
         if role is None:
             raise _not_reached()
         source = Source(album=role.album)

@@ -50,7 +50,7 @@ def list_albums(
         If ``sort`` names no order of `kheops.domain.albums.ALBUM_SORTS`.
     """
     conditions, parameters = _conditions(wanted)
-    parameters |= {**scope_parameters(scope), "user": scope.user}
+    parameters |= scope_parameters(scope)
     body = f"{MEMBERSHIPS} {''.join(f' AND {each}' for each in conditions)}"
     direction = "DESC" if sort.descending else "ASC"
     # The key ends the order, so that pages neither repeat nor skip an album.

@@ -70,12 +70,20 @@ ALBUM_COLUMNS: Final = f"""
 """  # noqa: S608 - constants only
 """Of `MEMBERSHIPS`."""
 MEMBERSHIPS: Final = """
-    FROM album_members m
+    FROM (
+        SELECT n.album_pk, n.user_pk, n.is_admin, n.is_favorite, n.notification_new_series, n.notification_new_comment
+        FROM album_members n WHERE n.user_pk = :scope_user
+        UNION ALL
+        SELECT DISTINCT g.album_pk, v.pk, false, false, false, false
+        FROM users v JOIN album_groups g ON g.iss = v.iss
+        WHERE v.pk = :scope_user AND g.value = ANY (CAST(:scope_groups AS text[])) AND NOT EXISTS (
+            SELECT 1 FROM album_members n WHERE n.user_pk = :scope_user AND n.album_pk = g.album_pk)
+    ) m
     JOIN users u ON u.pk = m.user_pk AND u.suspended_at IS NULL
     JOIN albums a ON a.pk = m.album_pk AND a.kind = 'album'
-    WHERE m.user_pk = :user
+    WHERE true
 """
-"""The albums of a person in good standing, never an inbox."""
+"""The albums of a person in good standing, by themselves or by a group, each once; never an inbox."""
 
 
 def create_album(tx: Connection, draft: AlbumDraft, *, creator: UserPk, at: datetime) -> AlbumPk:
@@ -147,11 +155,13 @@ def delete_album(tx: Connection, album: PermittedAlbum) -> None:
     tx.execute(text("DELETE FROM albums WHERE pk = :pk AND kind = 'album'"), {"pk": album})
 
 
-def find_album(tx: Connection, user: UserPk, album: AlbumPk) -> AlbumRecord | None:
-    """Return an album as its member ``user`` sees it; ``None`` for who is none."""
+def find_album(
+    tx: Connection, user: UserPk, album: AlbumPk, *, groups: frozenset[str] = frozenset()
+) -> AlbumRecord | None:
+    """Return an album as its member ``user``, or one by one of ``groups``, sees it; ``None`` for who is none."""
     row = tx.execute(
         text(f"SELECT {ALBUM_COLUMNS} {MEMBERSHIPS} AND a.pk = :pk"),
-        {"user": user, "pk": album},
+        {"scope_user": user, "scope_groups": sorted(groups), "pk": album},
     ).one_or_none()
     return None if row is None else album_record(row)
 

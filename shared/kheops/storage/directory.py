@@ -10,7 +10,7 @@ from kheops.domain.policy import PermittedAlbum, ReadScope
 from kheops.ids import StudyInstanceUID, UserPk
 from kheops.storage.study_readers import SEEN, reads_too, seen_parameters
 
-__all__ = ["Acquaintance", "is_member", "search"]
+__all__ = ["Acquaintance", "is_member", "search", "share_an_album"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,15 @@ def search(
     ).all()
     total: int = tx.execute(text(f"{common} SELECT count(*) {body}"), parameters).scalar_one()
     return [_acquaintance(row) for row in rows], total
+
+
+def share_an_album(tx: Connection, one: UserPk, other: UserPk) -> bool:
+    """Return whether two people are members of one album, as `search` asks of those whom it finds."""
+    found: bool = tx.execute(
+        text(f"SELECT EXISTS (SELECT 1 FROM users p WHERE p.pk = :other AND {_SHARED})"),
+        {"asker": one, "other": other},
+    ).scalar_one()
+    return found
 
 
 def is_member(tx: Connection, album: PermittedAlbum, user: UserPk) -> bool:

@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from kheops.domain.mutations import MutationType
-from kheops.domain.principals import AlbumCapability, Principal, parent_of
-from kheops.ids import AlbumPk, SeriesInstanceUID, StudyInstanceUID, UserPk
+from kheops.domain.principals import AlbumCapability, Principal, ReportToken, parent_of
+from kheops.ids import AlbumPk, ReportProviderId, SeriesInstanceUID, StudyInstanceUID, UserPk
 
 __all__ = ["Mutation", "add_event", "touch_album"]
 
@@ -22,21 +22,23 @@ class Mutation:
     """Whom it concerns, where it concerns somebody."""
     study: StudyInstanceUID | None = None
     series: Sequence[SeriesInstanceUID] = ()
+    provider: ReportProviderId | None = None
+    """The report provider that was created, edited or removed."""
 
 
 def add_event(tx: Connection, album: AlbumPk, mutation: Mutation, *, by: Principal, at: datetime) -> None:
     """Write an event in the transaction of what it tells of, and move the album's time of last event.
 
     A token of album scope is named as the source; one of user scope counts as its person, as in KHEOPS, and a viewer
-    token as what it comes from.
+    token as what it comes from. Of what a report provider does, it is named beside the person who asked for it.
     """
     source = parent_of(by)
     tx.execute(
         text(
             "INSERT INTO events (album_pk, at, mutation_type, user_pk, capability_pk, to_user_pk, "
-            "study_instance_uid, series_instance_uids) "
+            "study_instance_uid, series_instance_uids, report_provider_pk) "
             "VALUES (:album, :at, :kind, :user, (SELECT pk FROM capabilities WHERE id = :capability), :to_user, "
-            ":study, :series)"
+            ":study, :series, (SELECT pk FROM report_providers WHERE client_id = CAST(:provider AS text)))"
         ),
         {
             "album": album,
@@ -47,6 +49,7 @@ def add_event(tx: Connection, album: AlbumPk, mutation: Mutation, *, by: Princip
             "to_user": mutation.to_user,
             "study": mutation.study,
             "series": list(mutation.series),
+            "provider": by.provider if isinstance(by, ReportToken) else mutation.provider,
         },
     )
     touch_album(tx, album, at)

@@ -11,12 +11,21 @@ from kheops.domain.albums import Page
 from kheops.domain.history import HistoryFilter, MutationFilter
 from kheops.domain.mutations import MutationType
 from kheops.domain.policy import PermittedAlbum, ReadScope
-from kheops.ids import CapabilityId, SeriesInstanceUID, StudyInstanceUID, UserPk
+from kheops.ids import CapabilityId, ReportProviderId, SeriesInstanceUID, StudyInstanceUID, UserPk
 from kheops.storage.comments import Comment, readable_comment
 from kheops.storage.participants import PARTICIPANT_WIDTH, Participant, participant_columns, participant_of
 from kheops.storage.visibility import HOLDS, scope_parameters
 
-__all__ = ["Event", "SeriesPresent", "list_history", "series_present"]
+__all__ = ["Event", "NamedProvider", "SeriesPresent", "list_history", "series_present"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedProvider:
+    """A report provider by which something was done, or which was registered, changed or removed."""
+
+    provider: ReportProviderId
+    name: str
+    is_removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Event:
     to: Participant | None
     capability: tuple[CapabilityId, str] | None
     """Id and title of the token of album scope by which it was done, if it was."""
+    provider: NamedProvider | None
     study: StudyInstanceUID | None
     series: Sequence[SeriesInstanceUID]
 
@@ -43,13 +53,15 @@ class SeriesPresent:
 
 
 _COMMENTS: Final = f"""
-    SELECT c.at, 0 AS kind, c.pk, c.user_pk, c.to_user_pk, CAST(NULL AS bigint) AS capability_pk, c.comment,
+    SELECT c.at, 0 AS kind, c.pk, c.user_pk, c.to_user_pk, CAST(NULL AS bigint) AS capability_pk,
+           CAST(NULL AS bigint) AS report_provider_pk, c.comment,
            c.is_private, CAST(NULL AS text) AS mutation_type, CAST(NULL AS text) AS study_instance_uid,
            CAST(NULL AS text[]) AS series_instance_uids
     FROM comments c WHERE c.album_pk = :album AND {readable_comment()}
 """  # noqa: S608 - constants only
 _MUTATIONS: Final = """
-    SELECT e.at, 1 AS kind, e.pk, e.user_pk, e.to_user_pk, e.capability_pk, CAST(NULL AS text) AS comment,
+    SELECT e.at, 1 AS kind, e.pk, e.user_pk, e.to_user_pk, e.capability_pk, e.report_provider_pk,
+           CAST(NULL AS text) AS comment,
            CAST(NULL AS boolean) AS is_private, e.mutation_type, e.study_instance_uid, e.series_instance_uids
     FROM events e WHERE e.album_pk = :album
       AND (CAST(:kinds AS text[]) IS NULL OR e.mutation_type = ANY (CAST(:kinds AS text[])))
@@ -59,6 +71,8 @@ _MUTATIONS: Final = """
       AND (CAST(:end AS timestamptz) IS NULL OR date_trunc('second', e.at) <= CAST(:end AS timestamptz))
       AND (CAST(:capabilities AS text[]) IS NULL OR e.capability_pk IN (
           SELECT pk FROM capabilities WHERE id = ANY (CAST(:capabilities AS text[]))))
+      AND (CAST(:providers AS text[]) IS NULL OR e.report_provider_pk IN (
+          SELECT pk FROM report_providers WHERE client_id = ANY (CAST(:providers AS text[]))))
       AND (CAST(:subs AS text[]) IS NULL OR e.user_pk IN (
           SELECT pk FROM users WHERE (iss = :issuer AND sub = ANY (CAST(:subs AS text[])))
              OR (email_verified AND lower(email) = ANY (CAST(:emails AS text[])))))
@@ -111,11 +125,12 @@ def list_history(
         text(
             f"WITH entries AS ({entries} {_ORDER} LIMIT :limit OFFSET :offset) "  # noqa: S608 - constants only
             "SELECT n.at, n.comment, n.is_private, n.mutation_type, n.study_instance_uid, n.series_instance_uids, "
-            f"k.id, k.title, {_BY}, {_TO} FROM entries n "
+            f"k.id, k.title, p.client_id, p.name, p.removed_at IS NOT NULL, {_BY}, {_TO} FROM entries n "
             "LEFT JOIN users f ON f.pk = n.user_pk "
             "LEFT JOIN album_members fm ON fm.user_pk = f.pk AND fm.album_pk = :album "
             "LEFT JOIN users t ON t.pk = n.to_user_pk "
             "LEFT JOIN album_members tm ON tm.user_pk = t.pk AND tm.album_pk = :album "
+            "LEFT JOIN report_providers p ON p.pk = n.report_provider_pk "
             f"LEFT JOIN capabilities k ON k.pk = n.capability_pk {_ORDER_AGAIN}"
         ),
         {**parameters, "limit": page.limit, "offset": page.offset},
@@ -146,6 +161,7 @@ def _parameters(wanted: MutationFilter, default_issuer: str) -> dict[str, object
         "studies": None if wanted.studies is None else sorted(wanted.studies),
         "series": None if wanted.series is None else sorted(wanted.series),
         "capabilities": None if wanted.capabilities is None else sorted(wanted.capabilities),
+        "providers": None if wanted.providers is None else sorted(wanted.providers),
         "start": wanted.start,
         "end": wanted.end,
         "subs": None if users is None else sorted(each for each in users if "@" not in each),
@@ -154,12 +170,12 @@ def _parameters(wanted: MutationFilter, default_issuer: str) -> dict[str, object
     }
 
 
-_OTHERS: Final = 8
+_OTHERS: Final = 11
 """Columns before those of people."""
 
 
 def _entry(row: Sequence[Any]) -> Event | Comment:
-    at, comment, is_private, kind, study, series, capability, title = row[:_OTHERS]
+    at, comment, is_private, kind, study, series, capability, title, provider, name, is_removed = row[:_OTHERS]
     by = participant_of(row[_OTHERS : _OTHERS + PARTICIPANT_WIDTH])
     to = participant_of(row[_OTHERS + PARTICIPANT_WIDTH :])
     if kind is None:
@@ -170,6 +186,7 @@ def _entry(row: Sequence[Any]) -> Event | Comment:
         by=by,
         to=to,
         capability=None if capability is None else (CapabilityId(capability), title),
+        provider=None if provider is None else NamedProvider(ReportProviderId(provider), name, is_removed),
         study=None if study is None else StudyInstanceUID(study),
         series=[SeriesInstanceUID(uid) for uid in series],
     )

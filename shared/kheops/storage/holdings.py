@@ -15,9 +15,7 @@ from sqlalchemy import Connection, Row, text
 from kheops.domain.policy import PermittedAlbum, ReadScope, StoreTarget
 from kheops.domain.resources import (
     Holding,
-    Origin,
     OriginAlbum,
-    OriginUser,
     SeriesFacts,
     SeriesOnRecord,
     SeriesRef,
@@ -25,6 +23,7 @@ from kheops.domain.resources import (
 )
 from kheops.ids import AlbumPk, SeriesInstanceUID, SeriesPk, StudyInstanceUID, UserPk
 from kheops.storage.role_rows import ROLE_COLUMNS, role_of
+from kheops.storage.series_rows import origin_of
 from kheops.storage.visibility import HOLDS, VISIBLE_SERIES, scope_parameters
 
 __all__ = [
@@ -188,7 +187,7 @@ def find_orphans(tx: Connection, target: StoreTarget, user: UserPk, selection: S
             SeriesOnRecord(
                 study_instance_uid=StudyInstanceUID(row.study_instance_uid),
                 state=SeriesState(row.state),
-                origin=_origin(row),
+                origin=origin_of(row),
                 reserved_for=None,
             ),
         )
@@ -212,11 +211,3 @@ def _orphan(tx: Connection, series: Sequence[SeriesPk], at: datetime) -> None:
 
 def _ref(row: Row[Any]) -> SeriesRef:
     return SeriesRef(StudyInstanceUID(row.study_instance_uid), SeriesInstanceUID(row.series_instance_uid))
-
-
-def _origin(row: Row[Any]) -> Origin | None:
-    if row.origin_user_pk is not None:
-        return OriginUser(UserPk(row.origin_user_pk))
-    if row.origin_album_pk is not None:
-        return OriginAlbum(AlbumPk(row.origin_album_pk))
-    return None

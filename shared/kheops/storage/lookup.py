@@ -18,15 +18,35 @@ from typing import Any, Final
 import pg8000.native
 
 from kheops.domain.policy import ReadScope, Source
-from kheops.domain.principals import CapabilityPermissions
+from kheops.domain.principals import CapabilityPermissions, LinkVisit
 from kheops.domain.resources import SeriesFacts, SeriesRef
 from kheops.errors import DatabaseUnavailableError
-from kheops.ids import AlbumPk, CapabilityId, SopInstanceUID, StudyInstanceUID, UserPk, ViewerTokenPk
+from kheops.ids import (
+    AlbumPk,
+    CapabilityId,
+    LinkId,
+    LinkPk,
+    LinkVisitPk,
+    ReportProviderId,
+    ReportTokenPk,
+    SopInstanceUID,
+    StudyInstanceUID,
+    UserPk,
+    ViewerTokenPk,
+)
 from kheops.observability import get_logger
+from kheops.storage.link_standing import LINK_STANDS
 from kheops.storage.role_rows import ROLE_COLUMNS, role_of
-from kheops.storage.visibility import HOLDS, scope_parameters
+from kheops.storage.visibility import holds, scope_parameters
 
-__all__ = ["CapabilityOnRecord", "HotLookup", "InstanceFacts", "ViewerTokenOnRecord"]
+__all__ = [
+    "CapabilityOnRecord",
+    "HotLookup",
+    "InstanceFacts",
+    "LinkVisitOnRecord",
+    "ReportTokenOnRecord",
+    "ViewerTokenOnRecord",
+]
 
 _LOG = get_logger(__name__)
 
@@ -45,17 +65,25 @@ _CAPABILITY_STANDS: Final = """
 """
 """It is not revoked, and its owner still stands behind it."""
 
+_INSTANCES: Final = "JOIN instances i ON i.series_pk = s.pk AND i.state = 'confirmed'"
+_OF_SERIES: Final = "AND s.study_instance_uid = :study AND s.series_instance_uid = :series"
+
+
+def _series(*, by_group: bool) -> str:
+    return f"SELECT {ROLE_COLUMNS}, NULL::text {holds(by_group=by_group)} {_OF_SERIES}"
+
+
+def _instance(*, by_group: bool) -> str:
+    held = holds(by_group=by_group, joined=_INSTANCES)
+    return f"SELECT {ROLE_COLUMNS}, i.sop_instance_uid {held} {_OF_SERIES} AND i.sop_instance_uid = :instance"
+
+
 _STATEMENTS: Final = {
-    "series": f"""
-        SELECT {ROLE_COLUMNS}, NULL::text {HOLDS}
-          AND s.study_instance_uid = :study AND s.series_instance_uid = :series
-    """,
-    "instance": f"""
-        SELECT {ROLE_COLUMNS}, i.sop_instance_uid {
-        HOLDS.replace("WHERE", "JOIN instances i ON i.series_pk = s.pk AND i.state = 'confirmed' WHERE", 1)
-    }
-          AND s.study_instance_uid = :study AND s.series_instance_uid = :series AND i.sop_instance_uid = :instance
-    """,
+    # Who presents no group is not made to pay for those who do.
+    "series": _series(by_group=False),
+    "series by group": _series(by_group=True),
+    "instance": _instance(by_group=False),
+    "instance by group": _instance(by_group=True),
     "capability": f"""
         SELECT {_CAPABILITY_COLUMNS}
         FROM capabilities c JOIN users u ON u.pk = c.user_pk AND u.suspended_at IS NULL
@@ -63,11 +91,28 @@ _STATEMENTS: Final = {
     """,  # noqa: S608 - constants only
     "viewer token": f"""
         SELECT {_CAPABILITY_COLUMNS}, v.pk, v.user_pk, v.acting_party, v.study_instance_uid, v.source_inbox,
-               v.source_album_pk, v.read_permission, v.write_permission, v.expires_at
+               v.source_album_pk, v.read_permission, v.write_permission, v.expires_at, v.group_values, v.groups_until
         FROM viewer_tokens v JOIN users u ON u.pk = v.user_pk AND u.suspended_at IS NULL
         LEFT JOIN capabilities c ON c.pk = v.capability_pk
         WHERE v.secret_hash = :secret_hash AND v.revoked_at IS NULL
           AND (v.capability_pk IS NULL OR ({_CAPABILITY_STANDS}))
+    """,  # noqa: S608 - constants only
+    "link visit": f"""
+        SELECT v.pk, l.pk, l.id, l.user_pk, u.iss, u.sub, l.album_pk, l.download_permission, v.expires_at
+        FROM link_visits v JOIN links l ON l.pk = v.link_pk
+        JOIN users u ON u.pk = l.user_pk AND u.suspended_at IS NULL
+        WHERE v.secret_hash = :secret_hash AND {LINK_STANDS}
+    """,  # noqa: S608 - constants only
+    # Only a membership of one's own counts: own tokens inherit no groups.
+    "report token": f"""
+        SELECT {_CAPABILITY_COLUMNS}, r.pk, r.user_pk, r.acting_party, p.client_id, p.album_pk,
+               r.study_instance_uids, r.read_permission, r.write_permission, r.expires_at
+        FROM report_tokens r JOIN users u ON u.pk = r.user_pk AND u.suspended_at IS NULL
+        JOIN report_providers p ON p.pk = r.provider_pk AND p.removed_at IS NULL
+        JOIN album_members n ON n.user_pk = r.user_pk AND n.album_pk = p.album_pk
+        LEFT JOIN capabilities c ON c.pk = r.capability_pk
+        WHERE r.secret_hash = :secret_hash AND r.revoked_at IS NULL
+          AND (r.capability_pk IS NULL OR ({_CAPABILITY_STANDS}))
     """,  # noqa: S608 - constants only
 }
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
@@ -97,6 +142,14 @@ class CapabilityOnRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkVisitOnRecord:
+    """A visit by a link that still stands; its time is not checked."""
+
+    visitor: LinkVisit
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ViewerTokenOnRecord:
     """A viewer token that nothing has ended but perhaps time, which is not checked."""
 
@@ -109,6 +162,29 @@ class ViewerTokenOnRecord:
     """The capability token that it comes from, if it does; its times are not checked either."""
     study: StudyInstanceUID
     source: Source
+    read: bool
+    write: bool
+    expires_at: datetime
+    groups: frozenset[str]
+    """What its person presented when it was made."""
+    groups_until: datetime | None
+    """When that ended or will end; ``None`` as long as the token lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTokenOnRecord:
+    """A report token that nothing has ended but perhaps time, which is not checked."""
+
+    report: ReportTokenPk
+    user: UserPk
+    iss: str
+    sub: str
+    acting_party: str | None
+    capability: CapabilityOnRecord | None
+    """The capability token by which the report was asked for, if it was; its times are not checked either."""
+    provider: ReportProviderId
+    album: AlbumPk
+    studies: tuple[StudyInstanceUID, ...]
     read: bool
     write: bool
     expires_at: datetime
@@ -145,17 +221,17 @@ class HotLookup:
     async def series(self, scope: ReadScope, ref: SeriesRef) -> SeriesFacts | None:
         """Return the holdings by which ``scope`` reaches a series; ``None`` if hidden or absent alike."""
         rows = await self._ask(
-            "series",
-            {**scope_parameters(scope), "study": ref.study_instance_uid, "series": ref.series_instance_uid},
+            _by_group("series", scope),
+            {**_scope(scope), "study": ref.study_instance_uid, "series": ref.series_instance_uid},
         )
         return _facts(ref, rows)
 
     async def instance(self, scope: ReadScope, ref: SeriesRef, instance: SopInstanceUID) -> InstanceFacts:
         """Return as `series` does, with the instance if the catalog has it as confirmed in that series."""
         rows = await self._ask(
-            "instance",
+            _by_group("instance", scope),
             {
-                **scope_parameters(scope),
+                **_scope(scope),
                 "study": ref.study_instance_uid,
                 "series": ref.series_instance_uid,
                 "instance": instance,
@@ -173,6 +249,16 @@ class HotLookup:
         """Return the viewer token whose secret has this hash, unless it or what it comes from has been ended."""
         rows = await self._ask("viewer token", {"secret_hash": secret_hash})
         return _viewer_token(rows[0]) if rows else None
+
+    async def report_token(self, secret_hash: bytes) -> ReportTokenOnRecord | None:
+        """Return the report token whose secret has this hash, unless it or what it comes from has been ended."""
+        rows = await self._ask("report token", {"secret_hash": secret_hash})
+        return _report_token(rows[0]) if rows else None
+
+    async def link_visit(self, secret_hash: bytes) -> LinkVisitOnRecord | None:
+        """Return the visit whose token has this hash, unless it or its link has been ended."""
+        rows = await self._ask("link visit", {"secret_hash": secret_hash})
+        return _link_visit(rows[0]) if rows else None
 
     async def aclose(self) -> None:
         """End the threads and close their connections."""
@@ -255,15 +341,29 @@ class _Worker:
 
 _TYPES: Final = {
     "scope_user": "bigint",
+    "scope_groups": "text[]",
     "scope_album": "bigint",
     "scope_inbox": "boolean",
     "scope_admin": "boolean",
-    "scope_study": "text",
+    "scope_sending": "boolean",
+    "scope_link": "bigint",
+    "scope_studies": "text[]",
     "study": "text",
     "series": "text",
     "instance": "text",
     "secret_hash": "bytea",
 }
+
+
+def _by_group(statement: str, scope: ReadScope) -> str:
+    return f"{statement} by group" if scope.groups else statement
+
+
+def _scope(scope: ReadScope) -> dict[str, object]:
+    parameters = scope_parameters(scope)
+    if not scope.groups:
+        del parameters["scope_groups"]
+    return parameters
 
 
 def _typed(sql: str) -> str:
@@ -305,8 +405,25 @@ def _capability(row: Sequence[Any]) -> CapabilityOnRecord:
     )
 
 
+def _link_visit(row: Sequence[Any]) -> LinkVisitOnRecord:
+    visit, pk, link, user, iss, sub, album, download, expires_at = row
+    visitor = LinkVisit(
+        visit=LinkVisitPk(visit),
+        link=LinkId(link),
+        pk=LinkPk(pk),
+        user=UserPk(user),
+        iss=iss,
+        sub=sub,
+        album=None if album is None else AlbumPk(album),
+        download=download,
+    )
+    return LinkVisitOnRecord(visitor, expires_at)
+
+
 def _viewer_token(row: Sequence[Any]) -> ViewerTokenOnRecord:
-    pk, user, acting_party, study, inbox, album, read, write, expires_at = row[_CAPABILITY_WIDTH:]
+    pk, user, acting_party, study, inbox, album, read, write, expires_at, groups, groups_until = row[
+        _CAPABILITY_WIDTH:
+    ]
     return ViewerTokenOnRecord(
         viewer=ViewerTokenPk(pk),
         user=UserPk(user),
@@ -316,6 +433,26 @@ def _viewer_token(row: Sequence[Any]) -> ViewerTokenOnRecord:
         capability=None if row[0] is None else _capability(row),
         study=StudyInstanceUID(study),
         source=Source(inbox=inbox, album=None if album is None else AlbumPk(album)),
+        read=read,
+        write=write,
+        expires_at=expires_at,
+        groups=frozenset(groups),
+        groups_until=groups_until,
+    )
+
+
+def _report_token(row: Sequence[Any]) -> ReportTokenOnRecord:
+    pk, user, acting_party, provider, album, studies, read, write, expires_at = row[_CAPABILITY_WIDTH:]
+    return ReportTokenOnRecord(
+        report=ReportTokenPk(pk),
+        user=UserPk(user),
+        iss=row[2],
+        sub=row[3],
+        acting_party=acting_party,
+        capability=None if row[0] is None else _capability(row),
+        provider=ReportProviderId(provider),
+        album=AlbumPk(album),
+        studies=tuple(map(StudyInstanceUID, studies)),
         read=read,
         write=write,
         expires_at=expires_at,

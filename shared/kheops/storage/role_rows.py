@@ -10,11 +10,11 @@ __all__ = ["ROLE_COLUMNS", "ROLE_WIDTH", "role_of"]
 
 ROLE_COLUMNS: Final = (
     "a.pk, a.kind = 'inbox', m.is_admin, a.add_user, a.download_series, a.send_series, a.delete_series, "
-    "a.add_series, a.write_comments"
+    "a.add_series, a.write_comments, m.by_group"
 )
-"""Of ``albums a`` and ``album_members m``, at the head of a SELECT."""
+"""Of ``albums a`` and ``m`` of `kheops.storage.visibility.membership`, at the head of a SELECT."""
 
-ROLE_WIDTH: Final = 9
+ROLE_WIDTH: Final = 10
 """How many columns they are; what a query selects besides stands behind them."""
 
 
@@ -32,4 +32,5 @@ def role_of(row: Sequence[Any]) -> AlbumRole:
             add_series=row[7],
             write_comments=row[8],
         ),
+        by_group=row[9],
     )

@@ -10,7 +10,7 @@ from kheops.ids import UserPk
 
 __all__ = ["SessionRecord", "create_session", "delete_ended", "delete_session", "find_session", "touch_session"]
 
-_COLUMNS: Final = "u.pk, u.iss, u.sub, u.name, u.email, w.id_token, w.last_seen_at, w.expires_at"
+_COLUMNS: Final = "u.pk, u.iss, u.sub, u.name, u.email, w.id_token, w.last_seen_at, w.expires_at, w.group_values"
 _ENDED_AT_ONCE: Final = 1_000
 
 
@@ -26,19 +26,36 @@ class SessionRecord:
     sealed_id_token: str | None = field(repr=False)
     last_seen_at: datetime
     expires_at: datetime
+    groups: frozenset[str]
+    """What the ID token of the login named."""
 
 
 def create_session(
-    tx: Connection, *, id_hash: bytes, user: UserPk, sealed_id_token: str, at: datetime, expires_at: datetime
+    tx: Connection,
+    *,
+    id_hash: bytes,
+    user: UserPk,
+    sealed_id_token: str,
+    groups: frozenset[str] = frozenset(),
+    at: datetime,
+    expires_at: datetime,
 ) -> bool:
     """Begin a session of a person; ``False``, and none, for somebody who is suspended."""
     created = tx.execute(
         text(
-            "INSERT INTO web_sessions (id_hash, user_pk, id_token, created_at, last_seen_at, expires_at) "
-            "SELECT :id_hash, pk, :id_token, :at, :at, :expires_at FROM users "
+            "INSERT INTO web_sessions (id_hash, user_pk, id_token, group_values, created_at, last_seen_at, "
+            "expires_at) "
+            "SELECT :id_hash, pk, :id_token, CAST(:groups AS text[]), :at, :at, :expires_at FROM users "
             "WHERE pk = :user AND suspended_at IS NULL"
         ),
-        {"id_hash": id_hash, "user": user, "id_token": sealed_id_token, "at": at, "expires_at": expires_at},
+        {
+            "id_hash": id_hash,
+            "user": user,
+            "id_token": sealed_id_token,
+            "groups": sorted(groups),
+            "at": at,
+            "expires_at": expires_at,
+        },
     )
     return created.rowcount == 1
 
@@ -101,4 +118,5 @@ def _record(row: Row[Any]) -> SessionRecord:
         sealed_id_token=row.id_token,
         last_seen_at=row.last_seen_at,
         expires_at=row.expires_at,
+        groups=frozenset(row.group_values),
     )

@@ -8,13 +8,16 @@ from kheops.domain.policy import Source
 from kheops.domain.principals import (
     AlbumCapability,
     CapabilityPermissions,
+    LinkVisit,
     Person,
     Principal,
+    ReportToken,
     UserCapability,
     ViewerParent,
     ViewerToken,
 )
-from kheops.ids import AlbumPk, CapabilityId, StudyInstanceUID, UserPk, ViewerTokenPk
+from kheops.ids import AlbumPk, CapabilityId, ReportTokenPk, StudyInstanceUID, UserPk, ViewerTokenPk
+from kheops.storage import link_visits, report_tokens
 
 __all__ = ["principal_of_upload", "stands"]
 
@@ -27,6 +30,10 @@ def stands(tx: Connection, principal: Principal, at: datetime) -> bool:
             {"pk": principal.viewer, "at": at},
         ).one_or_none()
         return token is not None and stands(tx, principal.parent, at)
+    if isinstance(principal, ReportToken):
+        return report_tokens.stands(tx, principal.report, at) and stands(tx, principal.parent, at)
+    if isinstance(principal, LinkVisit):
+        return link_visits.stands(tx, principal, at)
     if isinstance(principal, Person):
         found = tx.execute(
             text("SELECT 1 FROM users WHERE pk = :user AND suspended_at IS NULL"), {"user": principal.user}
@@ -43,10 +50,17 @@ def stands(tx: Connection, principal: Principal, at: datetime) -> bool:
 
 
 def principal_of_upload(
-    tx: Connection, user: UserPk, *, capability: int | None, viewer: ViewerTokenPk | None
+    tx: Connection,
+    user: UserPk,
+    *,
+    capability: int | None,
+    viewer: ViewerTokenPk | None,
+    report: ReportTokenPk | None,
 ) -> Principal | None:
     """Return for whom an upload acted, from what its reservation kept; ``None`` if that person or token is gone."""
     parent = _person_or_capability(tx, user, capability)
+    if parent is not None and report is not None:
+        return None if isinstance(parent, AlbumCapability) else report_tokens.find(tx, report, parent)
     if parent is None or viewer is None:
         return parent
     row = tx.execute(

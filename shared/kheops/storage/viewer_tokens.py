@@ -32,6 +32,10 @@ class ViewerTokenParent:
     session: bytes | None = None
     """The keyed hash of a browser session's secret."""
     acting_party: str | None = None
+    groups: frozenset[str] = frozenset()
+    """Of a person: what their token or session names."""
+    groups_until: datetime | None = None
+    """Until when; ``None`` as long as the viewer token lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +98,10 @@ def create_viewer_token(
         text(
             "INSERT INTO viewer_tokens (secret_hash, user_pk, capability_pk, session_hash, acting_party, "
             "study_instance_uid, source_inbox, source_album_pk, read_permission, write_permission, issued_at, "
-            "expires_at) "
+            "expires_at, group_values, groups_until) "
             "SELECT :secret_hash, u.pk, c.pk, w.id_hash, :acting_party, :study, :inbox, :album, :read, :write, :at, "
-            "least(CAST(:until AS timestamptz), c.expires_at, w.expires_at) "
+            "least(CAST(:until AS timestamptz), c.expires_at, w.expires_at), "
+            "CAST(:groups AS text[]), CAST(:groups_until AS timestamptz) "
             "FROM users u "
             "LEFT JOIN capabilities c ON c.id = CAST(:capability AS text) AND c.user_pk = u.pk "
             "AND c.revoked_at IS NULL AND c.expires_at > :at "
@@ -120,6 +125,8 @@ def create_viewer_token(
             "write": grant.write,
             "at": at,
             "until": until,
+            "groups": sorted(parent.groups),
+            "groups_until": parent.groups_until,
         },
     ).one_or_none()
     return None if row is None else NewViewerToken(ViewerTokenPk(row.pk), row.expires_at)

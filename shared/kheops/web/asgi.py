@@ -12,7 +12,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable
 from types import ModuleType
-from typing import Final
+from typing import Final, Protocol
 
 import functions_framework.aio
 from starlette.requests import ClientDisconnect, Request
@@ -32,10 +32,10 @@ from kheops.web.call import AsgiResponse, Call
 from kheops.web.collector import WARM_REQUESTS, keep_what_is_there, look_less_often
 from kheops.web.cut import CutError
 from kheops.web.errors import problem
-from kheops.web.headers import api_headers, is_preflight, preflight_headers
+from kheops.web.headers import api_headers, disposition, is_preflight, preflight_headers
 from kheops.web.pixels import StreamResponse
 
-__all__ = ["Application", "Dispatch", "answer", "application"]
+__all__ = ["Application", "Dispatch", "Refusal", "answer", "application"]
 
 _LOG = get_logger(__name__)
 
@@ -53,7 +53,14 @@ Dispatch = Callable[[Call], Awaitable[AsgiResponse]]
 """Finds and runs the handler of a call; raises `RouteNotFoundError` for paths that are not its own."""
 
 
-async def answer(dispatch: Dispatch, request: Request) -> AsgiResponse:
+class Refusal(Protocol):
+    """Makes the answer for an error that comes before or beside the handlers: a problem document, or a page."""
+
+    def __call__(self, error: KheopsError, *, realm: str) -> Response:
+        """Return the answer; see `kheops.web.errors.problem`."""
+
+
+async def answer(dispatch: Dispatch, request: Request, *, refusal: Refusal = problem) -> AsgiResponse:
     """Return the answer to a request to one of our services, whatever happens; never raises.
 
     Parameters
@@ -62,27 +69,34 @@ async def answer(dispatch: Dispatch, request: Request) -> AsgiResponse:
         The service's own handlers.
     request
         The request.
+    refusal
+        What the service answers for an error that no handler of its own has made an answer of.
     """
+    below_api = request.scope["path"].startswith("/api/")
     request_id = f"{random.getrandbits(64):016x}"
     try:
         process = await open_process()
     except KheopsError as error:
         _LOG.error("process.not_opened", request_id=request_id, error=type(error).__name__)
-        return _Finished(problem(UnavailableError(), realm=""), [], request_id)
+        unopened = refusal(UnavailableError(), realm="")
+        return _Finished(unopened, api_headers(request.headers, ()), request_id, below_api=below_api)
     headers = api_headers(request.headers, process.settings.allowed_origins)
     if is_preflight(request.method, request.headers):
         preflight = Response(status_code=204)
         allow = preflight_headers(request.headers, process.settings.allowed_origins)
-        return _Finished(preflight, allow, request_id)
-    response = await _respond(dispatch, request, process, request_id)
+        return _Finished(preflight, allow, request_id, below_api=below_api)
+    response = await _respond(dispatch, request, process, request_id, refusal)
     if isinstance(response, StreamResponse):
         # It knows HEAD itself, and each chunk of it would pass through the wrapper.
-        response.add_headers([*headers, (b"x-request-id", request_id.encode())])
+        attachment = disposition(response.status, response.headers) if below_api else ()
+        response.add_headers([*headers, *attachment, (b"x-request-id", request_id.encode())])
         return response
-    return _Finished(response, headers, request_id)
+    return _Finished(response, headers, request_id, below_api=below_api)
 
 
-async def _respond(dispatch: Dispatch, request: Request, process: Process, request_id: str) -> AsgiResponse:
+async def _respond(
+    dispatch: Dispatch, request: Request, process: Process, request_id: str, refusal: Refusal = problem
+) -> AsgiResponse:
     realm = process.settings.public_url
     try:
         call = await _call(request, process, request_id)
@@ -92,11 +106,11 @@ async def _respond(dispatch: Dispatch, request: Request, process: Process, reque
             reason = error.reason if isinstance(error, InvalidTokenError) else error.code
             _LOG.info("request.unauthenticated", request_id=request_id, granted=False, reason=reason)
         await _read_rest(request)
-        return problem(error, realm=realm)
+        return refusal(error, realm=realm)
     except Exception:  # noqa: BLE001 - whatever it is, the caller gets fixed words and the log gets the frames
         _LOG.exception("request.failed", request_id=request_id)
         await _read_rest(request)
-        return problem(KheopsError(), realm=realm)
+        return refusal(KheopsError(), realm=realm)
 
 
 async def _read_rest(request: Request) -> None:
@@ -142,8 +156,11 @@ async def _call(request: Request, process: Process, request_id: str) -> Call:
 class _Finished:
     """An answer with the headers that every answer carries, without a body where the method was HEAD."""
 
-    def __init__(self, inner: AsgiResponse, headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+    def __init__(
+        self, inner: AsgiResponse, headers: list[tuple[bytes, bytes]], request_id: str, *, below_api: bool
+    ) -> None:
         self._inner = inner
+        self._below_api = below_api
         self._headers = [*headers, (b"x-request-id", request_id.encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,7 +171,8 @@ class _Finished:
             nonlocal ended
             if message["type"] == "http.response.start":
                 present = {name for name, _ in message["headers"]}
-                added = [pair for pair in self._headers if pair[0] not in present]
+                attachment = disposition(message["status"], message["headers"]) if self._below_api else ()
+                added = [pair for pair in (*self._headers, *attachment) if pair[0] not in present]
                 message["headers"] = [*message["headers"], *added]
             elif head and message["type"] == "http.response.body":
                 if ended:
@@ -173,9 +191,10 @@ class Application:
     itself: ``/robots.txt`` and ``/favicon.ico``, and methods that it does not know.
     """
 
-    def __init__(self, framework: ASGIApp, dispatch: Dispatch) -> None:
+    def __init__(self, framework: ASGIApp, dispatch: Dispatch, refusal: Refusal = problem) -> None:
         self._framework = framework
         self._dispatch = dispatch
+        self._refusal = refusal
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,7 +209,7 @@ class Application:
             keep_what_is_there()
         try:
             if scope["method"] not in _FRAMEWORK_METHODS or scope["path"] in _FRAMEWORK_KEEPS:
-                response = await answer(self._dispatch, Request(scope, receive))
+                response = await answer(self._dispatch, Request(scope, receive), refusal=self._refusal)
                 await response(scope, receive, send)
             else:
                 scope["headers"] = [(_EXECUTION_ID, b"%016x" % random.getrandbits(64)), *scope["headers"]]
@@ -215,7 +234,7 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def application(dispatch: Dispatch, module: ModuleType) -> Application:
+def application(dispatch: Dispatch, module: ModuleType, *, refusal: Refusal = problem) -> Application:
     """Return the ASGI application of a ``main.py``.
 
     Parameters
@@ -224,9 +243,11 @@ def application(dispatch: Dispatch, module: ModuleType) -> Application:
         The service's handlers.
     module
         The module itself, already loaded; the framework would load it a second time by its path otherwise.
+    refusal
+        As for `answer`.
     """
     framework = functions_framework.aio.create_asgi_app_from_module("entry", module.__file__, None, module, None)  # type: ignore[no-untyped-call]
-    return Application(framework, dispatch)
+    return Application(framework, dispatch, refusal)
 
 
 def _raw_path(scope: Scope) -> str:

@@ -19,6 +19,7 @@ from kheops.errors import (
     UnsupportedMediaTypeError,
 )
 from kheops.factory import Process
+from kheops.web.declaration import Declaration
 
 __all__ = ["AsgiResponse", "Call", "Form", "Handler"]
 
@@ -97,6 +98,8 @@ class Call:
     caller: Principal | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     """Segments that the route's template names, validated by their kind and percent-decoded."""
+    declared: Declaration | None = None
+    """What the route promises, its parameters among it; ``None`` before a route is found, and for pages."""
 
     @property
     def method(self) -> str:

@@ -42,9 +42,13 @@ def authorization_token(request: Request) -> str | None:
 
 def _basic_password(value: str) -> str:
     try:
-        decoded = base64.b64decode(value, validate=True).decode("utf-8")
+        raw = base64.b64decode(value, validate=True)
+        decoded = raw.decode("utf-8")
     except (binascii.Error, UnicodeDecodeError):
         raise InvalidTokenError("basic-malformed") from None
+    # One credential, one text: bits behind the last byte must be zero (RFC 4648 section 3.5).
+    if base64.b64encode(raw) != value.encode():
+        raise InvalidTokenError("basic-malformed")
     user, separator, password = decoded.partition(":")
     del user
     if not separator or not password or ":" in password:

@@ -27,32 +27,9 @@ from kheops.domain.uses import Use, UseKind
 from kheops.errors import MethodNotAllowedError, RouteNotFoundError
 from kheops.web.authentication import authenticate
 from kheops.web.call import AsgiResponse, Call, Handler
-from kheops.web.dicomweb.comments import comment_on_study, list_comments
-from kheops.web.dicomweb.favorites import mark_favorite, unmark_favorite
-from kheops.web.dicomweb.metadata import retrieve_metadata
-from kheops.web.dicomweb.ohif import ohif_metadata
-from kheops.web.dicomweb.retrieve import (
-    retrieve_bulkdata,
-    retrieve_frames,
-    retrieve_instance,
-    retrieve_series,
-    retrieve_study,
-)
-from kheops.web.dicomweb.search import (
-    search_all_instances,
-    search_all_series,
-    search_instances,
-    search_series,
-    search_studies,
-)
-from kheops.web.dicomweb.sharing import (
-    put_into_album,
-    put_into_inbox,
-    remove_from_album,
-    remove_from_inbox,
-    send_to_user,
-)
-from kheops.web.dicomweb.store import store
+from kheops.web.declaration import Declaration
+from kheops.web.dicomweb import comments, favorites, metadata, ohif, retrieve, search, sharing
+from kheops.web.dicomweb.store import STORE, store
 from kheops.web.dispatch import run
 
 __all__ = ["RELATIONAL_SEARCHES", "TABLE", "Verb", "dispatch"]
@@ -65,46 +42,64 @@ class Verb:
     handler: Callable[[Call, Any], Awaitable[AsgiResponse]]
     kind: UseKind
     """How the audit trail names a refusal of it."""
+    declared: Declaration | None = None
+    """What it takes and answers."""
 
 
 async def _store(call: Call, resource: Studies | Study) -> AsgiResponse:
     return await store(call, resource.study_instance_uid if isinstance(resource, Study) else None)
 
 
-_search = partial(Verb, kind=UseKind.SEARCH)
+_search = partial(Verb, kind=UseKind.SEARCH, declared=search.SEARCH)
 _pixels = partial(Verb, kind=UseKind.READ_PIXELS)
 _share = partial(Verb, kind=UseKind.SHARE)
 _remove = partial(Verb, kind=UseKind.REMOVE)
 _mark = partial(Verb, kind=UseKind.FAVORITE_CHANGED)
+_stow = Verb(_store, UseKind.STORE, STORE)
+_take = _share(sharing.put_into_inbox, declared=sharing.PUT_INTO_INBOX)
+_drop = _remove(sharing.remove_from_inbox, declared=sharing.REMOVE_FROM_INBOX)
 
 TABLE: Final[Mapping[type[Resource], Mapping[str, Verb]]] = {
-    Studies: {"GET": _search(search_studies), "POST": Verb(_store, UseKind.STORE)},
-    SeriesOf: {"GET": _search(search_series)},
-    InstancesOf: {"GET": _search(search_instances)},
+    Studies: {"GET": _search(search.search_studies, declared=search.SEARCH_STUDIES), "POST": _stow},
+    SeriesOf: {"GET": _search(search.search_series)},
+    InstancesOf: {"GET": _search(search.search_instances)},
     Study: {
-        "GET": _pixels(retrieve_study),
-        "POST": Verb(_store, UseKind.STORE),
-        "PUT": _share(put_into_inbox),
-        "DELETE": _remove(remove_from_inbox),
+        "GET": _pixels(retrieve.retrieve_study, declared=retrieve.SEVERAL),
+        "POST": _stow,
+        "PUT": _take,
+        "DELETE": _drop,
     },
-    Series: {"GET": _pixels(retrieve_series), "PUT": _share(put_into_inbox), "DELETE": _remove(remove_from_inbox)},
-    SopInstance: {"GET": _pixels(retrieve_instance)},
-    Frames: {"GET": _pixels(retrieve_frames)},
-    Bulkdata: {"GET": _pixels(retrieve_bulkdata)},
-    Metadata: {"GET": Verb(retrieve_metadata, UseKind.READ_METADATA)},
-    OhifMetadata: {"GET": _search(ohif_metadata)},
-    Favorites: {"PUT": _mark(mark_favorite), "DELETE": _mark(unmark_favorite)},
+    Series: {
+        "GET": _pixels(retrieve.retrieve_series, declared=retrieve.SEVERAL),
+        "PUT": _take,
+        "DELETE": _drop,
+    },
+    SopInstance: {"GET": _pixels(retrieve.retrieve_instance, declared=retrieve.INSTANCE)},
+    Frames: {"GET": _pixels(retrieve.retrieve_frames, declared=retrieve.FRAMES)},
+    Bulkdata: {"GET": _pixels(retrieve.retrieve_bulkdata, declared=retrieve.BULKDATA)},
+    Metadata: {"GET": Verb(metadata.retrieve_metadata, UseKind.READ_METADATA, metadata.RETRIEVE)},
+    OhifMetadata: {"GET": Verb(ohif.ohif_metadata, UseKind.SEARCH, ohif.OHIF)},
+    Favorites: {
+        "PUT": _mark(favorites.mark_favorite, declared=favorites.MARK),
+        "DELETE": _mark(favorites.unmark_favorite, declared=favorites.UNMARK),
+    },
     Comments: {
-        "GET": Verb(list_comments, UseKind.COMMENT_READ),
-        "POST": Verb(comment_on_study, UseKind.COMMENT_WRITTEN),
+        "GET": Verb(comments.list_comments, UseKind.COMMENT_READ, comments.LIST),
+        "POST": Verb(comments.comment_on_study, UseKind.COMMENT_WRITTEN, comments.WRITE),
     },
-    InAlbum: {"PUT": _share(put_into_album), "DELETE": _remove(remove_from_album)},
-    OfUser: {"PUT": _share(send_to_user)},
+    InAlbum: {
+        "PUT": _share(sharing.put_into_album, declared=sharing.PUT_INTO_ALBUM),
+        "DELETE": _remove(sharing.remove_from_album, declared=sharing.REMOVE_FROM_ALBUM),
+    },
+    OfUser: {"PUT": _share(sharing.send_to_user, declared=sharing.SEND_TO_USER)},
 }
 """What can be done to what; anything else does not exist. A resource with GET answers HEAD as well."""
 
-RELATIONAL_SEARCHES: Final[Mapping[str, Handler]] = {"/series": search_all_series, "/instances": search_all_instances}
-"""Searches below no study (PS3.18 section 10.6.1.1.1)."""
+RELATIONAL_SEARCHES: Final[Mapping[str, Handler]] = {
+    "/series": search.search_all_series,
+    "/instances": search.search_all_instances,
+}
+"""Searches below no study (PS3.18 section 10.6.1.1.1); they promise what the others do."""
 
 
 async def dispatch(call: Call) -> AsgiResponse:
@@ -121,16 +116,17 @@ async def dispatch(call: Call) -> AsgiResponse:
     """
     if not call.below_api:
         raise RouteNotFoundError
-    search = RELATIONAL_SEARCHES.get(call.path)
-    if search is not None:
+    relational = RELATIONAL_SEARCHES.get(call.path)
+    if relational is not None:
         _method(call.method, frozenset({"GET"}))
         await authenticate(call)
-        return await run(call, search, call.use(UseKind.SEARCH))
+        return await run(call, relational, call.use(UseKind.SEARCH))
     resource = parse(call.path)
     verbs = None if resource is None else TABLE.get(type(resource))
     if resource is None or verbs is None:
         raise RouteNotFoundError
     verb = verbs[_method(call.method, frozenset(verbs))]
+    call.declared = verb.declared
     await authenticate(call)
 
     async def handle(call: Call) -> AsgiResponse:
@@ -143,7 +139,7 @@ def _method(method: str, known: frozenset[str]) -> str:
     """Return under which method the table has ``method``."""
     effective = "GET" if method == "HEAD" else method
     if effective not in known:
-        allowed = known | {"OPTIONS"} | ({"HEAD"} if "GET" in known else set())
+        allowed = known | ({"HEAD"} if "GET" in known else frozenset())
         raise MethodNotAllowedError(allowed)
     return effective
 

@@ -38,10 +38,11 @@ async def dispatch_table(table: RouteTable, call: Call) -> AsgiResponse:
     """Find the route of ``call`` in a table of templates, identify the caller unless it is public, and run it."""
     route, params = table.find(call.method, call.path)
     call.params = params
+    call.declared = route.declared
     if route.public:
         return await route.handler(call)
     await authenticate(call)
-    subject = params.get("album") or params.get("capability") or params.get("user")
+    subject = params.get("album") or params.get("capability") or params.get("link") or params.get("user")
     asked = replace(call.use(route.kind), subject=subject)
     response = await run(call, route.handler, asked)
     if route.reads:

@@ -30,6 +30,7 @@ STATUSES: Final[Mapping[type[errors.KheopsError], int]] = {
     errors.TooManyRequestsError: 429,
     errors.ClientGoneError: 400,
     errors.ArchiveProtocolError: 502,
+    errors.OutboundError: 502,
     errors.UnavailableError: 503,
 }
 

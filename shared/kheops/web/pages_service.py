@@ -3,8 +3,9 @@
 from typing import Final
 
 from kheops.domain.uses import UseKind
-from kheops.errors import KheopsError
+from kheops.errors import KheopsError, UnavailableError
 from kheops.observability import get_logger
+from kheops.services.sessions import Session
 from kheops.web.call import AsgiResponse, Call
 from kheops.web.pages.albums import album, albums
 from kheops.web.pages.assets import asset
@@ -15,6 +16,7 @@ from kheops.web.pages.login import CALLBACK, callback, login, logout
 from kheops.web.pages.studies import studies
 from kheops.web.pages.tokens import make_token, token
 from kheops.web.routing import Route, RouteTable
+from kheops.web.sessions import current_session
 
 __all__ = ["TABLE", "dispatch"]
 
@@ -52,7 +54,17 @@ async def dispatch(call: Call) -> AsgiResponse:
         route, call.params = table.find(call.method, call.path)
         return await route.handler(call)
     except KheopsError as error:
-        return failure(call, error)
+        return failure(call, error, session=await _who_is_there(call, error))
     except Exception:  # noqa: BLE001 - whatever it is, the reader gets fixed words and the log gets the frames
         _LOG.exception("page.failed", request_id=call.request_id)
         return failure(call, KheopsError())
+
+
+async def _who_is_there(call: Call, error: KheopsError) -> Session | None:
+    """Return whose page an error's is, so that it keeps its navigation; ``None`` where nobody can tell now."""
+    if isinstance(error, UnavailableError):
+        return None
+    try:
+        return await current_session(call)
+    except KheopsError:
+        return None

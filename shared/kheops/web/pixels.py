@@ -1,7 +1,7 @@
 """The pixel path: a small raw ASGI response that pumps the store's bytes to the client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from starlette.types import Message, Receive, Scope, Send
@@ -9,9 +9,11 @@ from starlette.types import Message, Receive, Scope, Send
 from kheops.archive.port import ArchiveStream
 from kheops.errors import KheopsError
 from kheops.observability import get_logger
+from kheops.services.open_streams import StreamPlace
+from kheops.web.call import Call
 from kheops.web.cut import CutError
 
-__all__ = ["PixelResponse", "StreamResponse"]
+__all__ = ["PixelResponse", "StreamResponse", "streamed"]
 
 _LOG = get_logger(__name__)
 
@@ -22,6 +24,11 @@ _LOOK_SECONDS: Final = 0.001
 """After so many bytes of a long body the watcher gets so much time: less than a gigabyte passes in a second."""
 _SEND_SECONDS: Final = 60
 """How long one piece may wait for a client that does not read."""
+_ONE_PIECE: Final = 64 * 1024
+_UNWATCHED_SECONDS: Final = 240
+"""How long a body may take for which no watcher runs: one timer costs less than one for each piece. A body of a single
+piece needs none, since nothing of the store is held any more when it is sent.
+"""
 _LENGTH_KEPT_BELOW: Final = 30 * 1024 * 1024
 """Cloud Run refuses answers of more than 32 MiB that carry Content-Length; chunked ones are exempt."""
 
@@ -62,6 +69,16 @@ class StreamResponse:
         self._abort = abort
         self._length = length
 
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return self._status
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The raw headers so far, lower-case names."""
+        return self._headers
+
     def add_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Add headers, but for those that are there already."""
         present = {name for name, _ in self._headers}
@@ -80,7 +97,13 @@ class StreamResponse:
         last = b""
         try:
             await send(start)
-            last = await self._pump(_patient(send) if watched else send, gone)
+            if watched:
+                last = await self._pump(_patient(send), gone)
+            elif self._length is not None and self._length > _ONE_PIECE:
+                async with asyncio.timeout(_UNWATCHED_SECONDS):
+                    last = await self._pump(send, None)
+            else:
+                last = await self._pump(send, None)
         except TimeoutError:
             _LOG.warning("stream.stalled")
             raise CutError from None
@@ -135,18 +158,58 @@ class PixelResponse(StreamResponse):
         The store's answer.
     headers
         Further raw headers, lower-case names.
+    place
+        Given back at the end.
     """
 
-    def __init__(self, stream: ArchiveStream, *, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self, stream: ArchiveStream, *, headers: list[tuple[bytes, bytes]], place: StreamPlace | None = None
+    ) -> None:
         all_headers = [(b"content-type", stream.content_type.encode("latin-1")), *headers]
         length = stream.content_length
         if length is not None and length < _LENGTH_KEPT_BELOW:
             all_headers.append((b"content-length", b"%d" % length))
         if stream.content_range is not None:
             all_headers.append((b"content-range", stream.content_range.encode("latin-1")))
-        super().__init__(
-            status=stream.status, headers=all_headers, chunks=stream.chunks(), abort=stream.abort, length=length
-        )
+        abort = stream.abort if place is None else _ending(stream, place)
+        super().__init__(status=stream.status, headers=all_headers, chunks=stream.chunks(), abort=abort, length=length)
+
+
+async def streamed(
+    call: Call, opening: Callable[[], Awaitable[ArchiveStream]], *, headers: list[tuple[bytes, bytes]]
+) -> PixelResponse:
+    """Open something of the store for the caller, as one of their open retrievals.
+
+    Parameters
+    ----------
+    call
+        The request.
+    opening
+        Decides and opens; called once the caller has a place, so that waiting tells nothing of what they asked for.
+    headers
+        Further raw headers of the answer, lower-case names.
+
+    Raises
+    ------
+    TooManyRequestsError
+        If the caller has too many open, and none of them ends in time.
+    """
+    place = await call.process.open_streams.take(call.principal.user)
+    try:
+        return PixelResponse(await opening(), headers=headers, place=place)
+    except BaseException:
+        place.give_back()
+        raise
+
+
+def _ending(stream: ArchiveStream, place: StreamPlace) -> Callable[[], None]:
+    """Return what ends both; no method of the response, which would then be freed by the garbage collector only."""
+
+    def end() -> None:
+        stream.abort()
+        place.give_back()
+
+    return end
 
 
 def _patient(send: Send) -> Send:

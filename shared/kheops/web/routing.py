@@ -1,7 +1,29 @@
 """Route tables of the control plane and the pages: what is not in a table is 404.
 
 A template such as ``/albums/{album}/users/{user}`` matches the raw path, segment by segment; a segment's kind is its
-name. Percent-encoding is decoded in ``user`` segments only, after the split, so that ``%2F`` never moves a boundary.
+name. Percent-encoding is decoded in ``user`` and ``group`` segments only, after the split, so that ``%2F`` never moves
+a boundary.
+
+How a route is declared::
+
+    # beside the handler, in kheops/web/api/boxes.py
+    CREATE: Final = Declaration(
+        "Create a box",
+        json_answer("The box.", _BOX, status=201),
+        form=(Parameter("name", "Its name.", text(least=1, most=255), required=True), Parameter("colour")),
+        errors=(409,),
+    )
+
+    async def create(call: Call) -> Response:
+        form = await form_of(call)  # lets pass the fields of the declaration and no others
+        ...
+
+    # in kheops/web/api_service.py
+    Route(("POST",), "/boxes", boxes.create, UseKind.BOX_CREATED, declared=boxes.CREATE)
+
+A route with two methods is two rows. ``_BOX`` is a schema of `kheops.web.schema` beside the function that writes a
+box. A route without declaration works as before and takes the names that its handler gives to ``form_of`` and
+``query_of``, but a test fails for it. A kind of segment that is new needs a row in `SEGMENTS`.
 """
 
 import re
@@ -14,16 +36,26 @@ from urllib.parse import unquote_to_bytes
 from kheops.domain.uses import UseKind
 from kheops.errors import MethodNotAllowedError, RouteNotFoundError
 from kheops.web.call import Handler
+from kheops.web.declaration import Declaration
 
-__all__ = ["Route", "RouteTable", "user_reference"]
+__all__ = ["SEGMENTS", "Route", "RouteTable", "user_reference"]
 
-_KINDS: Final = {
+SEGMENTS: Final = {
     "album": r"[A-Za-z0-9]{10}",
     "capability": r"[A-Za-z0-9]{10}",
+    "client": r"[A-Za-z0-9]{22}",
+    "link": r"[A-Za-z0-9]{10}",
+    "invitation": r"[A-Za-z0-9]{10}",
+    "webhook": r"[A-Za-z0-9]{20}",
     "user": r"[^/]{1,1000}",
+    "group": r"[^/]{1,1000}",
+    "series": r"[0-9.]{1,64}",
     "asset": r"[a-z0-9-]{1,40}\.(?:css|js|svg|png)",
 }
+"""What a segment of a template may be, by its name."""
 _NAME: Final = re.compile(r"\{([a-z]+)\}")
+_REFERENCES: Final = frozenset({"user", "group"})
+"""Kinds that are percent-decoded."""
 _LONGEST_REFERENCE: Final = 320
 """Characters of a user reference; the longest e-mail address (RFC 3696) has as many."""
 
@@ -44,6 +76,8 @@ class Route:
         How the audit trail names its use.
     public
         Whether it needs no credential. The default is that it does.
+    declared
+        What it takes and answers; pages have none.
 
     Notes
     -----
@@ -56,6 +90,7 @@ class Route:
     handler: Handler
     kind: UseKind = UseKind.ALBUM_READ
     public: bool = False
+    declared: Declaration | None = None
 
     @property
     def reads(self) -> bool:
@@ -67,7 +102,7 @@ class Route:
         """The template as a regular expression over the raw path."""
         parts = _NAME.split(self.template)
         text = "".join(
-            f"(?P<{part}>{_KINDS[part]})" if index % 2 else re.escape(part) for index, part in enumerate(parts)
+            f"(?P<{part}>{SEGMENTS[part]})" if index % 2 else re.escape(part) for index, part in enumerate(parts)
         )
         return re.compile(text, re.ASCII)
 
@@ -96,12 +131,12 @@ class RouteTable:
             methods = {*route.methods, "HEAD"} if "GET" in route.methods else set(route.methods)
             if method in methods:
                 params = match.groupdict()
-                if "user" in params:
-                    params["user"] = user_reference(params["user"])
+                for name in _REFERENCES & params.keys():
+                    params[name] = user_reference(params[name])
                 return route, params
             allowed |= methods
         if allowed:
-            raise MethodNotAllowedError(frozenset(allowed | {"OPTIONS"}))
+            raise MethodNotAllowedError(frozenset(allowed))
         raise RouteNotFoundError
 
 

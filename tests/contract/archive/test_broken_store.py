@@ -192,6 +192,39 @@ def test_silent_store_is_unavailable_and_not_asked_again(new: New) -> None:
     assert len(requests) == 1
 
 
+@pytest.mark.parametrize("asked", ["metadata", "search", "lookup"])
+def test_answer_that_needs_little_work_has_to_begin_soon(new: New, asked: str) -> None:
+    asking: dict[str, Callable[[Adapter], Awaitable[object]]] = {
+        "metadata": lambda archive: archive.open_series_metadata(ITEM.readable_series),
+        "search": lambda archive: archive.inspect_series(ITEM.ref.series),
+        "lookup": lambda archive: archive.inspect_instance(ITEM.ref),
+    }
+
+    async def use(archive: Adapter) -> None:
+        with pytest.raises(ArchiveUnavailableError):
+            await asyncio.wait_for(asking[asked](archive), 1)
+
+    client = StoreClient(NoAuthorization(), limits=ClientLimits(silence=30, prompt=0.1))
+    _, requests = _run(new, [b"HTTP/1.1 200 OK\r\n"], use, client=client)
+    assert len(requests) == 1
+
+
+def test_object_may_take_its_time_to_begin(new: New) -> None:
+    """Some stores read a whole file before they send the first byte of it."""
+
+    async def use(archive: Adapter) -> None:
+        for opening in (
+            archive.open_series(ITEM.readable_series, accept=DICOM),
+            archive.open_frames(ITEM.readable, [1], accept=DICOM),
+            archive.store([ITEM.held]),
+        ):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(opening, 0.3)
+
+    client = StoreClient(NoAuthorization(), limits=ClientLimits(silence=30, prompt=0.1))
+    _run(new, [b"HTTP/1.1 200 OK\r\n"], use, client=client)
+
+
 def test_store_that_is_silent_is_soon_not_ready(new: New, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kheops.archive.dicomweb_store._READY_SECONDS", 0.05)
 

@@ -219,6 +219,33 @@ def test_a_source_that_makes_no_sense_is_a_clear_error(run: Run, query: str, sta
     run(body)
 
 
+def test_a_capability_token_lives_no_longer_than_the_settings_allow(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KHEOPS_CAPABILITY_DAYS", "30")
+
+    async def body(served: Served) -> None:
+        def form(**more: str) -> dict[str, str]:
+            return {"title": "Link", "scope_type": "user", "read_permission": "true", **more}
+
+        async def made(days: int) -> httpx.Response:
+            at = datetime.now(UTC) + timedelta(days=days)
+            return await served.call(
+                "POST", "/api/capabilities", by="alice", form=form(expiration_time=at.isoformat())
+            )
+
+        assert (await made(29)).status_code == 201
+        refused = await made(31)
+        assert (refused.status_code, refused.json()["detail"]) == (
+            400,
+            "'expiration_time' must lie within 30 days from now.",
+        )
+        # Whoever names no time gets three months, where so much is allowed.
+        short = (await served.call("POST", "/api/capabilities", by="alice", form=form())).json()
+        issued, expires = (datetime.fromisoformat(short[name]) for name in ("issued_at_time", "expiration_time"))
+        assert timedelta(days=29, hours=23) < expires - issued <= timedelta(days=30)
+
+    run(body)
+
+
 def test_a_capability_token_is_shown_once_used_and_revoked(run: Run) -> None:
     async def body(served: Served) -> None:
         album = await album_of(served, "alice")
@@ -305,6 +332,13 @@ GOOD_CAPABILITY = {"title": "t", "scope_type": "user", "read_permission": "true"
         ),
         ("POST", "/api/capabilities", {**GOOD_CAPABILITY, "expiration_time": "9999-12-31T23:00:00-14:00"}, "ISO 8601"),
         ("POST", "/api/capabilities", {**GOOD_CAPABILITY, "not_before_time": "9999-12-31T00:00:00Z"}, "'expiration"),
+        (
+            "POST",
+            "/api/capabilities",
+            {**GOOD_CAPABILITY, "expiration_time": "9999-12-31T00:00:00Z"},
+            "must lie within 365 days from now",
+        ),
+        ("POST", "/api/capabilities", {**GOOD_CAPABILITY, "not_before_time": "2990-01-01T00:00:00Z"}, "'expiration"),
         ("GET", "/api/albums?limit=0", {}, "'limit'"),
         ("GET", "/api/albums?offset=-1", {}, "'offset'"),
         ("GET", "/api/albums?sort=size", {}, "'sort' may be"),
@@ -406,6 +440,25 @@ def test_probes_and_discovery_need_no_credential_and_everything_else_does(run: R
     run(body)
 
 
+def test_the_document_of_the_api_is_for_everybody_and_tells_nothing_of_the_installation(run: Run) -> None:
+    async def body(served: Served) -> None:
+        answers = [
+            await served.call("GET", "/api/openapi.json"),
+            await served.call("GET", "/api/openapi.json", by="alice"),
+            await served.call("GET", "/api/openapi.json", token="not a token"),
+        ]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.content for answer in answers}) == 1
+        assert answers[0].headers["content-type"] == "application/json"
+        assert answers[0].headers["cache-control"] == "public, max-age=3600"
+        assert answers[0].json()["openapi"].startswith("3.1.")
+        for told in (PUBLIC_URL, served.issuer.issuer, "alice"):
+            assert told not in answers[0].text
+        assert (await served.call("POST", "/api/openapi.json")).status_code == 405
+
+    run(body)
+
+
 def test_a_database_whose_schema_is_behind_is_not_ready(run: Run) -> None:
     async def body(served: Served) -> None:
         assert (await served.call("GET", "/api/readiness")).status_code == 200
@@ -452,7 +505,7 @@ def test_a_path_with_another_method_says_which_it_takes(run: Run) -> None:
     async def body(served: Served) -> None:
         answer = await served.call("POST", "/api/albums/absent0000", by="alice")
         assert answer.status_code == 405
-        assert answer.headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
+        assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH"
 
     run(body)
 

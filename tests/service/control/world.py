@@ -39,7 +39,9 @@ class World:
         self.moved = timedelta()
         self.albums = Albums(self.database, self.now, default_issuer=ISSUER)
         self.sharing = Sharing(self.database, self.now, default_issuer=ISSUER)
-        self.capabilities = Capabilities(self.database, self.now, pepper=b"p" * 32, default_issuer=ISSUER)
+        self.capabilities = Capabilities(
+            self.database, self.now, pepper=b"p" * 32, longest=timedelta(365), default_issuer=ISSUER
+        )
 
     def now(self) -> datetime:
         return clock.now() + self.moved

@@ -101,12 +101,37 @@ def test_a_reference_tells_access_to_what_the_caller_reaches(world: HistoryWorld
         assert world.outcome(eve) == "NotFoundError"
 
 
-@pytest.mark.parametrize("letters", ["", "w"])
-def test_a_token_must_read(world: HistoryWorld, letters: str) -> None:
-    alice = world.person("alice")
+def test_a_reference_tells_name_and_address_of_those_whom_one_has_to_do_with(world: HistoryWorld) -> None:
+    alice, bob, carol = (world.person(sub) for sub in ("alice", "bob", "carol"))
+    world.album(alice, bob)
+    # An inbox is shared with nobody, whatever it holds.
+    world.series(world.inbox(alice), world.inbox(carol))
+    world.execute("UPDATE users SET name = initcap(sub)")
+
+    def told(reference: str) -> tuple[str | None, str | None, str]:
+        person = world.run(world.directory.find(alice, reference, Whereabouts())).person
+        return person.email, person.name, person.sub
+
+    assert told("bob") == ("bob@example.org", "Bob", "bob")
+    assert told("alice") == ("alice@example.org", "Alice", "alice")
+    # Whoever asks by the address has it already; the name lets them see that it is the right person.
+    assert told("carol@example.org") == ("carol@example.org", "Carol", "carol")
+    assert told("carol") == (None, None, "carol")
+
+
+@pytest.mark.parametrize("letters", ["", "w", "r", "rwad"])
+def test_no_token_of_a_person_looks_anybody_up(world: HistoryWorld, letters: str) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    world.album(alice, bob)
     token = world.user_token(alice, letters)
-    assert world.outcome(world.directory.search(token, "bob", Whereabouts(), Page())) == "ForbiddenError"
-    assert world.outcome(world.directory.find(token, "alice", Whereabouts())) == "ForbiddenError"
+    for asked in (
+        world.directory.search(token, "bob", Whereabouts(), Page()),
+        world.directory.find(token, "bob", Whereabouts()),
+        world.directory.find(token, "alice@example.org", Whereabouts()),
+        world.directory.find(token, "nobody", Whereabouts()),
+        world.directory.find(token, "bob", Whereabouts(AlbumId("absent0000"), ABSENT)),
+    ):
+        assert world.outcome(asked) == "ForbiddenError"
 
 
 def test_a_token_of_an_album_looks_nobody_up(world: HistoryWorld) -> None:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from kheops import factory
 from kheops.config import Settings
-from kheops.identity.login import AuthorizationResponse, LoggedIn, LoginRefusedError, LoginRequest
+from kheops.identity.login import AuthorizationResponse, EndSession, LoggedIn, LoginRefusedError, LoginRequest
 from kheops.storage.engine import Database, connection_arguments
 from tests.service.read.catalog import PEPPER, Catalog
 
@@ -50,7 +50,7 @@ class FakeParty:
     def __init__(self) -> None:
         self.started = 0
         self.names: Mapping[str, str | None] = {}
-        self.end_session: str | None = f"{ISSUER}/logout"
+        self.end_session_endpoint: str | None = f"{ISSUER}/logout"
 
     async def start(self, issuer: str, redirect_uri: str) -> LoginRequest:
         self.started += 1
@@ -80,11 +80,12 @@ class FakeParty:
             access_token=None,
         )
 
-    async def end_session_url(self, issuer: str, *, id_token: str, return_to: str) -> str | None:
+    async def end_session(self, issuer: str, *, id_token: str, return_to: str) -> EndSession | None:
         assert issuer == ISSUER
-        if self.end_session is None:
+        if self.end_session_endpoint is None:
             return None
-        return f"{self.end_session}?id_token_hint={id_token}&post_logout_redirect_uri={quote(return_to, safe='')}"
+        fields = {"id_token_hint": id_token, "post_logout_redirect_uri": return_to}
+        return EndSession("post", self.end_session_endpoint, fields)
 
 
 class Browser:

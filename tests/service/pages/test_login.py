@@ -151,6 +151,8 @@ def test_person_who_says_no_at_the_issuer_is_told_so_and_can_start_again(site: S
         state = await browser.begin()
         response = await browser.get(f"/callback?error=access_denied&state={state}")
         assert response.status_code == 403
+        assert "The login was declined" in response.text
+        assert "because you said no there" in response.text
         assert 'href="/"' in response.text
         await browser.log_in("alice")
         assert await browser.is_signed_in()

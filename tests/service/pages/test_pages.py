@@ -6,11 +6,14 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
+from starlette.types import Message
 from typing_extensions import override
 
+from kheops import factory
+from kheops.errors import ConfigurationError
 from kheops.storage.engine import Database, connection_arguments
 from kheops.web.pages_service import TABLE
-from tests.service.pages.site import ISSUER, Browser, Site
+from tests.service.pages.site import Browser, Site
 from tests.service.read.catalog import Somebody
 
 NewBrowser = Callable[[], Browser]
@@ -205,7 +208,7 @@ def _stays_with_its_reader(response: httpx.Response) -> None:
         "default-src": "'none'",
         "style-src": "'self'",
         "img-src": "'self'",
-        "form-action": f"'self' {ISSUER} https://other.example https://tokens-only.example",
+        "form-action": "'self'",
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }
@@ -256,7 +259,11 @@ def test_pages_need_nothing_that_their_policy_forbids_and_label_what_they_have(s
 def test_assets_are_there_for_everybody_and_cached_by_their_content(site: Site) -> None:
     async def use(new: NewBrowser) -> None:
         browser = new()
-        for name, media_type in (("kheops.css", "text/css; charset=utf-8"), ("icon.svg", "image/svg+xml")):
+        for name, media_type in (
+            ("kheops.css", "text/css; charset=utf-8"),
+            ("icon.svg", "image/svg+xml"),
+            ("leave.js", "text/javascript; charset=utf-8"),
+        ):
             response = await browser.get(f"/assets/{name}")
             assert response.status_code == 200
             assert response.headers["content-type"] == media_type
@@ -265,6 +272,64 @@ def test_assets_are_there_for_everybody_and_cached_by_their_content(site: Site) 
             assert (again.status_code, again.content) == (304, b"")
 
     site.run(use)
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/albums/neverExist", "/studies?offset=-1", "/logout"])
+def test_page_of_an_error_keeps_the_navigation_of_its_reader(site: Site, path: str) -> None:
+    async def use(new: NewBrowser) -> tuple[str, str]:
+        browser = new()
+        await browser.log_in("alice")
+        return (await browser.get(path)).text, (await new().get(path)).text
+
+    text, text_of_stranger = site.run(use)
+    for link in ('href="/studies"', 'href="/albums"', 'action="/logout"', '<span class="name">Alice</span>'):
+        assert link in text
+        assert link not in text_of_stranger
+
+
+def test_process_that_cannot_open_answers_with_a_page(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unopened() -> factory.Process:
+        raise ConfigurationError(["KHEOPS_TOKEN_PEPPER is not set."])
+
+    async def use(new: NewBrowser) -> list[httpx.Response]:
+        browser = new()
+        monkeypatch.setattr("kheops.web.asgi.open_process", unopened)
+        return [await browser.get(path) for path in ("/", "/studies", "/robots.txt")]
+
+    for response in site.run(use):
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+        assert response.headers["content-type"] == "text/html; charset=utf-8"
+        assert "Not available at the moment" in response.text
+        assert "PEPPER" not in response.text
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'; ")
+
+
+def test_address_that_is_no_text_answers_with_a_page(site: Site) -> None:
+    async def use(new: NewBrowser) -> list[Message]:
+        new()
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/\xff",
+            "raw_path": b"/\xff",
+            "query_string": b"",
+            "headers": [],
+        }
+        await site.app(scope, receive, send)
+        return sent
+
+    start, *_ = site.run(use)
+    assert start["status"] == 404
+    assert dict(start["headers"])[b"content-type"].startswith(b"text/html")
 
 
 def test_database_that_nobody_listens_at_makes_a_plain_page_that_says_to_try_again(site: Site) -> None:

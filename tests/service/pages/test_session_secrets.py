@@ -1,5 +1,6 @@
 """What hangs on the session key."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,6 +48,15 @@ def test_login_of_another_key_another_purpose_or_another_time_stays_shut() -> No
     assert SECRETS.open_login(sealed, at=AT + timedelta(minutes=10, seconds=2)) is None
     assert SECRETS.open_login(sealed, at=AT - timedelta(minutes=10)) is None
     assert SECRETS.open_login("ä", at=AT) is None
+
+
+@pytest.mark.parametrize(
+    "change", [lambda t: t + "====", lambda t: t[:9] + "\n" + t[9:], lambda t: t[:9] + "!" + t[9:]]
+)
+def test_login_has_one_spelling(change: Callable[[str], str]) -> None:
+    sealed = SECRETS.seal_login(LOGIN, at=AT)
+    assert SECRETS.open_login(sealed, at=AT) is not None
+    assert SECRETS.open_login(change(sealed), at=AT) is None
 
 
 def test_id_token_comes_out_under_its_key_only() -> None:

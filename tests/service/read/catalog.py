@@ -63,7 +63,7 @@ class Catalog:
         )
         return Somebody(record.user, record.inbox, self.token(record.user))
 
-    def album(self, *members: Somebody, admins: tuple[Somebody, ...] = ()) -> Album:
+    def album(self, *members: Somebody, admins: tuple[Somebody, ...] = (), download_series: bool = False) -> Album:
         id_ = new_album_id()
         pk = self._insert(
             "albums",
@@ -72,6 +72,7 @@ class Catalog:
             name="An album",
             created_at=LONG_AGO,
             last_event_at=LONG_AGO,
+            download_series=download_series,
             returning="pk",
         )
         for member in (*members, *admins):
@@ -91,6 +92,7 @@ class Catalog:
         album: Album | None = None,
         read: bool = True,
         write: bool = False,
+        download: bool = False,
         expired: bool = False,
     ) -> str:
         """Make a capability token and return its secret."""
@@ -107,7 +109,7 @@ class Catalog:
             read_permission=read,
             write_permission=write,
             appropriate_permission=False,
-            download_permission=False,
+            download_permission=download,
             issued_at=LONG_AGO,
             not_before=LONG_AGO,
             expires_at=now + timedelta(hours=-1 if expired else 1),

@@ -403,7 +403,10 @@ def test_probing_for_uids_is_limited(world: StoreWorld) -> None:
     study, series = new_uid(), new_uid()
     world.store(alice, a_file(study=study, series=series, instance=new_uid()))
     storing = world.storing()
-    probes = [a_file(study=study, series=series, instance=new_uid()) for _ in range(REFUSALS_PER_WINDOW + 1)]
+    # Somebody else's series sent again is refused as often as it has instances, and is one.
+    again = [a_file(study=study, series=series, instance=new_uid()) for _ in range(REFUSALS_PER_WINDOW + 1)]
+    world.store(carol, *again, storing=storing)
+    probes = [a_file(study=study, series=new_uid(), instance=new_uid()) for _ in range(REFUSALS_PER_WINDOW - 1)]
     world.store(carol, *probes, storing=storing)
     with pytest.raises(TooManyRequestsError):
         world.store(carol, probes[0], storing=storing)

@@ -105,9 +105,10 @@ def test_secret_with_odd_characters_authenticates_a_confidential_client(node_pro
 
 
 def test_logout_address_is_the_providers_own(provider: Provider) -> None:
-    url = trusting(
+    leaving = trusting(
         provider.settings,
-        lambda trust: trust.party.end_session_url(provider.issuer, id_token="hint", return_to="http://127.0.0.1:9/"),
+        lambda trust: trust.party.end_session(provider.issuer, id_token="hint", return_to="http://127.0.0.1:9/"),
     )
-    assert url is not None
-    assert url.startswith(f"{provider.endpoint('end_session_endpoint')}?id_token_hint=hint&")
+    assert leaving is not None
+    assert leaving.url == provider.endpoint("end_session_endpoint")
+    assert leaving.fields["id_token_hint"] == "hint"

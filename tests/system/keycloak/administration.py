@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from local.keycloak import ADMINISTRATOR, REALM, Keycloak
-from local.provider import Person
+from local.provider import Client, Person
 
 __all__ = ["Administration", "administration", "password_token"]
 
@@ -77,6 +77,53 @@ class Administration:
         (found,) = self.call("GET", f"/users?exact=true&username={user_name}", status=200).json()
         assert isinstance(found, dict)
         return found
+
+    def sub(self, user_name: str) -> str:
+        """Return somebody's ``sub``."""
+        return str(self.user(user_name)["id"])
+
+    def disable(self, user_name: str) -> None:
+        """Disable somebody's account."""
+        self.change(user_name, enabled=False)
+
+    def new_client(self, name: str, redirect_uri: str) -> Client:
+        """Register a client of the realm that has nothing to do with us: its tokens are for ``account``."""
+        audience = {
+            "name": "audience",
+            "protocol": "openid-connect",
+            "protocolMapper": "oidc-audience-mapper",
+            "config": {"included.custom.audience": "account", "access.token.claim": "true"},
+        }
+        self.call(
+            "POST",
+            "/clients",
+            status=201,
+            json={
+                "clientId": name,
+                "publicClient": True,
+                "redirectUris": [redirect_uri],
+                "defaultClientScopes": ["basic", "profile", "email"],
+                "protocolMappers": [audience],
+                "attributes": {"access.token.header.type.rfc9068": "true"},
+            },
+        )
+        return Client(name, name, (redirect_uri,))
+
+    def new_key(self) -> None:
+        """Sign with a new key from now on, the old one being still published."""
+        realm = self.call("GET", "", status=200).json()["id"]
+        self.call(
+            "POST",
+            "/components",
+            status=201,
+            json={
+                "name": f"newer-{secrets.token_hex(4)}",
+                "providerId": "rsa-generated",
+                "providerType": "org.keycloak.keys.KeyProvider",
+                "parentId": realm,
+                "config": {"priority": ["1000"], "algorithm": ["RS256"], "enabled": ["true"], "active": ["true"]},
+            },
+        )
 
     def change(self, user_name: str, **changes: object) -> None:
         """Change somebody's record."""

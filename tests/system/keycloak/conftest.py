@@ -1,10 +1,14 @@
-"""One stack with the real Keycloak for the whole run; without Keycloak the tests are skipped, and say why."""
+"""One stack for each of two independent login providers: the real Keycloak, and canaille.
+
+Every test of this folder runs with both, but for those cases that a provider cannot do, which are listed here in plain
+words. Without Keycloak on the machine its tests are skipped, and say why.
+"""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -12,18 +16,76 @@ import pytest
 from kheops.config import IssuerSettings
 from local.keycloak import Keycloak, why_not_here
 from local.oidc_login import Tokens, new_browser, tokens_of
-from local.provider import Client, Person
-from local.stack import Stack
+from local.provider import Client, Person, Provider
+from local.stack import ProviderKind, Stack
 from tests.system.keycloak.administration import Administration, administration
+from tests.system.keycloak.canaille_administration import CanailleAdministration
+
+CANNOT: Mapping[str, Mapping[str, str]] = {
+    "keycloak": {},
+    "canaille": {
+        "test_guessing_passwords_locks_the_account_for_a_while": "it makes guessers wait, and locks nobody out",
+        "test_desktop_tools_come_back_to_a_port_of_their_own": (
+            "it compares redirect URIs letter by letter, the port included"
+        ),
+        "test_address_that_the_provider_has_not_verified_is_not_verified": (
+            "it does not say of an address whether it is verified"
+        ),
+        "test_service_account_has_a_token_for_us_and_is_somebody": "its service accounts have no subject",
+        "test_impersonation_names_who_acts": "nobody can be impersonated",
+        "test_issuer_is_reached_at_its_inner_address_and_named_by_the_outer_one": (
+            "it names its outer address for everything, whoever asks, and answers at no other"
+        ),
+    },
+}
+"""What a provider cannot do, by test; a name that no test has fails."""
+
+
+class AnyAdministration(Protocol):
+    """What an administrator of either provider does in the tests."""
+
+    def new_person(self, name: str, *, email_verified: bool = True) -> Person:
+        """Make somebody of whom no other test knows."""
+
+    def sub(self, user_name: str) -> str:
+        """Return somebody's ``sub``."""
+
+    def disable(self, user_name: str) -> None:
+        """Let somebody log in no more."""
+
+    def new_client(self, name: str, redirect_uri: str) -> Client:
+        """Register a client that has nothing to do with us."""
+
+    def new_key(self) -> None:
+        """Sign with a new key from now on, the old one being still published."""
 
 
 @dataclass
 class World:
-    """The stack, its Keycloak, and who administers it."""
+    """The stack, its provider, and who administers it."""
 
     stack: Stack
-    keycloak: Keycloak
-    administration: Administration
+    administration: AnyAdministration
+
+    @property
+    def provider(self) -> Provider:
+        return self.stack.provider
+
+    @property
+    def issuer(self) -> str:
+        return self.stack.issuer
+
+    @property
+    def keycloak(self) -> Keycloak:
+        """The provider, in a test of what Keycloak alone can do."""
+        assert isinstance(self.provider, Keycloak)
+        return self.provider
+
+    @property
+    def keycloak_administration(self) -> Administration:
+        """The administration, in a test of what Keycloak alone can do."""
+        assert isinstance(self.administration, Administration)
+        return self.administration
 
     @property
     def settings(self) -> IssuerSettings:
@@ -31,6 +93,11 @@ class World:
         file = Path(self.stack.services.environment["KHEOPS_ISSUERS"].removeprefix("@"))
         (element,) = json.loads(file.read_text("utf-8"))
         return IssuerSettings.model_validate(element)
+
+    def endpoint(self, name: str) -> str:
+        """Return an address from the issuer's metadata."""
+        found = httpx.get(f"{self.issuer}/.well-known/openid-configuration", trust_env=False, timeout=60)
+        return str(found.json()[name])
 
     def person(self, user_name: str) -> Person:
         return next(person for person in self.stack.people if person.user_name == user_name)
@@ -41,7 +108,7 @@ class World:
         with new_browser() as fresh:
             return tokens_of(
                 browser or fresh,
-                self.keycloak.issuer,
+                self.issuer,
                 client,
                 user_name=person.user_name,
                 password=person.password,
@@ -51,7 +118,7 @@ class World:
     def token_endpoint(self, **form: str) -> httpx.Response:
         """Ask the token endpoint as the client for scripts."""
         return httpx.post(
-            f"{self.keycloak.issuer}/protocol/openid-connect/token",
+            self.endpoint("token_endpoint"),
             data={"client_id": self.stack.script_client.client_id, **form},
             trust_env=False,
             timeout=60,
@@ -71,40 +138,28 @@ class World:
             timeout=60,
         ).status_code
 
-    def other_application(self, **attributes: object) -> Client:
-        """Register a client of the same realm that has nothing to do with us: its tokens are for ``account``."""
-        redirect_uri = "http://127.0.0.1:1/elsewhere"
-        audience = {
-            "name": "audience",
-            "protocol": "openid-connect",
-            "protocolMapper": "oidc-audience-mapper",
-            "config": {"included.custom.audience": "account", "access.token.claim": "true"},
-        }
-        self.administration.call(
-            "POST",
-            "/clients",
-            status=201,
-            json={
-                "clientId": "another-application",
-                "publicClient": True,
-                "redirectUris": [redirect_uri],
-                "defaultClientScopes": ["basic", "profile", "email"],
-                "protocolMappers": [audience],
-                "attributes": {"access.token.header.type.rfc9068": "true"},
-                **attributes,
-            },
-        )
-        return replace(self.stack.script_client, client_id="another-application", redirect_uris=(redirect_uri,))
 
-
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Give the stack with Keycloak."""
-    reason = why_not_here()
+@pytest.fixture(scope="session", params=["keycloak", "canaille"])
+def either_world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Give the stack with each provider in turn."""
+    idp: ProviderKind = request.param
+    reason = why_not_here() if idp == "keycloak" else None
     if reason is not None:
         pytest.skip(reason)
-    with Stack("tests", idp="keycloak", root=tmp_path_factory.mktemp("keycloak")) as stack:
-        keycloak = stack.provider
-        assert isinstance(keycloak, Keycloak)
-        with administration(keycloak) as administrator:
-            yield World(stack, keycloak, administrator)
+    root = tmp_path_factory.mktemp(idp)
+    with Stack("tests", idp=idp, root=root) as stack:
+        if isinstance(stack.provider, Keycloak):
+            with administration(stack.provider) as administrator:
+                yield World(stack, administrator)
+        else:
+            yield World(stack, CanailleAdministration(stack, root / "tests" / "canaille"))
+
+
+@pytest.fixture
+def world(either_world: World, request: pytest.FixtureRequest) -> World:
+    """Give the stack with a provider that can do what the test is about."""
+    idp = "keycloak" if isinstance(either_world.provider, Keycloak) else "canaille"
+    reason = CANNOT[idp].get(request.node.originalname)
+    if reason is not None:
+        pytest.skip(f"{idp}: {reason}")
+    return either_world

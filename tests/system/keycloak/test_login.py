@@ -1,4 +1,4 @@
-"""Logging in at the real Keycloak, staying logged in, logging out, and being kept out."""
+"""Logging in at a real provider, staying logged in, logging out, and being kept out."""
 
 import re
 
@@ -40,7 +40,7 @@ def test_our_pages_log_in_by_the_form_and_out_at_keycloak_too(world: World) -> N
         found = re.search(r'name="form_token" value="([^"]+)"', browser.get(home).text)
         assert found is not None
         left = browser.post(f"{home}logout", data={"form_token": found[1]}, headers={"Origin": world.stack.public_url})
-        assert left.headers["location"].startswith(f"{world.keycloak.issuer}/protocol/openid-connect/logout?")
+        assert left.headers["location"].startswith(f"{world.endpoint('end_session_endpoint')}?")
         ended = browser.get(left.headers["location"])
         assert (ended.status_code, ended.headers["location"].split("?")[0]) == (302, home)
         assert "Alice Adams" not in browser.get(home).text
@@ -54,7 +54,7 @@ def test_wrong_password_does_not_log_in(world: World) -> None:
     with new_browser() as browser, pytest.raises(LoginError, match="wrong name or password"):
         tokens_of(
             browser,
-            world.keycloak.issuer,
+            world.issuer,
             world.stack.script_client,
             user_name=person.user_name,
             password="a guess",
@@ -79,7 +79,7 @@ def test_no_code_without_pkce_by_s256(world: World, parameters: dict[str, str], 
         **parameters,
     }
     with new_browser() as browser:
-        answer = browser.get(f"{world.keycloak.issuer}/protocol/openid-connect/auth", params=query)
+        answer = browser.get(world.endpoint("authorization_endpoint"), params=query)
     assert answer.status_code == 302
     assert httpx.URL(answer.headers["location"]).params["error"] == error
 
@@ -99,7 +99,7 @@ def test_code_is_worth_nothing_with_another_verifier(world: World) -> None:
     with new_browser() as browser:
         location = walk(
             browser,
-            str(httpx.URL(f"{world.keycloak.issuer}/protocol/openid-connect/auth", params=query)),
+            str(httpx.URL(world.endpoint("authorization_endpoint"), params=query)),
             until=lambda address: address.startswith(client.redirect_uris[0]),
             user_name=bob.user_name,
             password=bob.password,
@@ -133,7 +133,7 @@ def test_disabled_person_gets_no_new_token_and_keeps_the_old_one_until_it_expire
     person = world.administration.new_person("frank")
     tokens = world.log_in(person)
     assert world.api_status(tokens.access_token) == 200
-    world.administration.change(person.user_name, enabled=False)
+    world.administration.disable(person.user_name)
     refused = world.refresh(tokens.refresh_token)
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
     with pytest.raises(LoginError):
@@ -149,15 +149,17 @@ def test_guessing_passwords_locks_the_account_for_a_while(world: World) -> None:
             with pytest.raises(LoginError, match="wrong name or password"):
                 tokens_of(
                     browser,
-                    world.keycloak.issuer,
+                    world.issuer,
                     world.stack.script_client,
                     user_name=person.user_name,
                     password="a guess",
                 )
     with pytest.raises(LoginError, match="wrong name or password"):
         world.log_in(person)
-    identity = world.administration.user(person.user_name)["id"]
-    status = world.administration.call("GET", f"/attack-detection/brute-force/users/{identity}", status=200).json()
+    identity = world.administration.sub(person.user_name)
+    status = world.keycloak_administration.call(
+        "GET", f"/attack-detection/brute-force/users/{identity}", status=200
+    ).json()
     assert status["disabled"] is True
-    world.administration.call("DELETE", f"/attack-detection/brute-force/users/{identity}", status=204)
+    world.keycloak_administration.call("DELETE", f"/attack-detection/brute-force/users/{identity}", status=204)
     assert world.api_status(world.log_in(person).access_token) == 200

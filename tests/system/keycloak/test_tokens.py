@@ -1,4 +1,4 @@
-"""Tokens of the real Keycloak: whose they are, and which of them are no access tokens for us."""
+"""Tokens of a real provider: whose they are, and which of them are no access tokens for us."""
 
 import httpx
 
@@ -33,8 +33,8 @@ def _reason(world: World, token: str | None, *, moved: float = 0.0, **changes: o
 
 def test_access_token_says_who_calls_and_which_groups_they_are_in(world: World) -> None:
     verified = _verify(world, world.log_in(world.person("alice")).access_token)
-    assert verified.iss == world.keycloak.issuer
-    assert verified.sub == world.administration.user("alice")["id"]
+    assert verified.iss == world.issuer
+    assert verified.sub == world.administration.sub("alice")
     assert (verified.email, verified.email_verified) == ("alice@example.org", True)
     assert verified.name == "Alice Adams"
     assert verified.claims == {"groups": ("radiology",)}
@@ -46,7 +46,7 @@ def test_access_token_says_who_calls_and_which_groups_they_are_in(world: World) 
     assert carol.claims == {}
 
 
-def test_address_that_keycloak_has_not_verified_is_not_verified(world: World) -> None:
+def test_address_that_the_provider_has_not_verified_is_not_verified(world: World) -> None:
     person = world.administration.new_person("hugh", email_verified=False)
     verified = _verify(world, world.log_in(person).access_token)
     assert (verified.email, verified.email_verified) == (person.email, False)
@@ -60,11 +60,12 @@ def test_id_token_and_refresh_token_are_no_credentials_at_the_api(world: World) 
     # Not for their audience alone: with it accepted, they are still told apart.
     client_id = world.stack.script_client.client_id
     assert _reason(world, tokens.id_token, audiences=(client_id,)) == "id-token"
-    assert _reason(world, tokens.refresh_token, audiences=(world.keycloak.issuer,)) == "alg"
+    assert _reason(world, tokens.refresh_token, audiences=(world.issuer,)) == "alg"
 
 
-def test_token_for_another_application_of_the_realm_is_refused(world: World) -> None:
-    tokens = world.log_in(world.person("alice"), client=world.other_application(), scope="openid profile email")
+def test_token_for_another_application_of_the_provider_is_refused(world: World) -> None:
+    other = world.administration.new_client("another-application", "http://127.0.0.1:1/elsewhere")
+    tokens = world.log_in(world.person("alice"), client=other, scope="openid profile email")
     assert world.api_status(tokens.access_token) == 401
     assert _reason(world, tokens.access_token) == "aud"
     assert _reason(world, tokens.access_token, audiences=("account",)) == "good"
@@ -72,7 +73,7 @@ def test_token_for_another_application_of_the_realm_is_refused(world: World) -> 
 
 def test_service_account_has_a_token_for_us_and_is_somebody(world: World) -> None:
     answer = httpx.post(
-        f"{world.keycloak.issuer}/protocol/openid-connect/token",
+        world.endpoint("token_endpoint"),
         data={"grant_type": "client_credentials"},
         auth=("kheops-service", world.keycloak.secrets.service_client),
         trust_env=False,
@@ -87,7 +88,7 @@ def test_impersonation_names_who_acts(world: World) -> None:
     """An administrator who looks at the system as Carol is told from Carol by ``act.sub`` (RFC 8693)."""
     dora = world.person("dora")
     token = password_token(world.keycloak, REALM, dora.user_name, dora.password)
-    carol = world.administration.user("carol")["id"]
+    carol = world.administration.sub("carol")
     with new_browser() as browser:
         begun = browser.post(
             f"{world.keycloak.address}/admin/realms/{REALM}/users/{carol}/impersonation",
@@ -95,12 +96,10 @@ def test_impersonation_names_who_acts(world: World) -> None:
         )
         assert begun.status_code == 200, begun.text
         # Keycloak has the browser's session already: nothing is typed.
-        tokens = tokens_of(
-            browser, world.keycloak.issuer, world.stack.script_client, user_name="nobody", password="nothing"
-        )
+        tokens = tokens_of(browser, world.issuer, world.stack.script_client, user_name="nobody", password="nothing")
     verified = _verify(world, tokens.access_token)
     assert verified.sub == carol
-    assert verified.acting_party == world.administration.user("dora")["id"]
+    assert verified.acting_party == world.administration.sub("dora")
     assert world.api_status(tokens.access_token) == 200
 
 
@@ -115,22 +114,10 @@ def test_clocks_may_differ_by_the_leeway_and_no_more(world: World) -> None:
 def test_new_key_is_taken_at_the_first_call_and_the_old_one_stays_good(world: World) -> None:
     old = world.log_in(world.person("bob")).access_token
     assert world.api_status(old) == 200
-    realm = world.administration.call("GET", "", status=200).json()["id"]
 
     async def body(trust: Trust) -> None:
         assert await trust.reason(old) == "good"
-        world.administration.call(
-            "POST",
-            "/components",
-            status=201,
-            json={
-                "name": "newer",
-                "providerId": "rsa-generated",
-                "providerType": "org.keycloak.keys.KeyProvider",
-                "parentId": realm,
-                "config": {"priority": ["1000"], "algorithm": ["RS256"], "enabled": ["true"], "active": ["true"]},
-            },
-        )
+        world.administration.new_key()
         new = world.log_in(world.person("bob")).access_token
         assert new.split(".")[0] != old.split(".")[0]
         # The services have the old keys only, from a moment ago.
@@ -152,7 +139,7 @@ def test_issuer_is_reached_at_its_inner_address_and_named_by_the_outer_one(world
 
         trust.http.event_hooks = {"request": [note]}
         redirect_uri = f"{world.stack.public_url}/callback"
-        request = await trust.party.start(world.keycloak.issuer, redirect_uri)
+        request = await trust.party.start(world.issuer, redirect_uri)
         # The browser goes to the outer address.
         assert request.url.startswith(world.keycloak.address)
         alice = world.person("alice")
@@ -171,7 +158,7 @@ def test_issuer_is_reached_at_its_inner_address_and_named_by_the_outer_one(world
 
     discovery_url = f"{inner}/realms/{REALM}/.well-known/openid-configuration"
     logged_in, verified = trusting(world.settings, body, discovery_url=discovery_url)
-    assert logged_in.iss == verified.iss == world.keycloak.issuer
+    assert logged_in.iss == verified.iss == world.issuer
     assert logged_in.claims == {"groups": ("radiology",)}
     assert set(asked) == {inner}
     assert len(asked) >= 3

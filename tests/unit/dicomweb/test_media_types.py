@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from kheops.dicomweb.media_ranges import MalformedMediaTypeError, parse_accept, parse_media_type
 from kheops.dicomweb.media_types import (
+    ZIP,
     Accept,
     Choice,
     Framing,
@@ -14,6 +15,7 @@ from kheops.dicomweb.media_types import (
     negotiate_frames,
     negotiate_instance,
     negotiate_json,
+    prefers_zip,
 )
 from kheops.errors import NotAcceptableError
 
@@ -135,7 +137,7 @@ def test_an_instance_comes_in_no_other_form(header: str) -> None:
 def test_a_series_never_comes_as_a_single_part() -> None:
     with pytest.raises(NotAcceptableError) as refused:
         negotiate_dicom(Accept(["application/dicom"]))
-    assert refused.value.available == ['multipart/related; type="application/dicom"']
+    assert refused.value.available == ['multipart/related; type="application/dicom"', "application/zip"]
     assert negotiate_dicom(Accept()).store_accept == DICOM
 
 
@@ -211,3 +213,32 @@ def test_a_media_type_with_something_behind_it_is_malformed() -> None:
     with pytest.raises(MalformedMediaTypeError):
         parse_media_type("application/dicom, application/json")
     assert parse_media_type(' Application/DICOM ;A="b\\"c";; d=e ').parameters == {"a": 'b"c', "d": "e"}
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("application/zip", True),
+        ("application/zip, application/dicom+json;q=0.5", True),
+        ("application/dicom+json, application/zip", False),
+        ("application/dicom+json, application/zip;q=0.9", False),
+        ("*/*", False),
+        ("application/*", False),
+        ("", False),
+    ],
+)
+def test_a_search_is_a_download_only_for_who_prefers_one(header: str, expected: bool) -> None:
+    assert prefers_zip(Accept([header])) is expected
+
+
+def test_a_search_that_takes_neither_is_told_of_both() -> None:
+    with pytest.raises(NotAcceptableError) as refused:
+        prefers_zip(Accept(["text/html"]))
+    assert refused.value.available == ["application/dicom+json", "application/json", "application/zip"]
+
+
+def test_a_study_is_a_download_only_for_who_prefers_one() -> None:
+    assert negotiate_dicom(Accept(["application/zip"])).media_type == ZIP
+    assert negotiate_dicom(Accept(parameter=["application/zip"])).media_type == ZIP
+    for header in ("*/*", "application/*, multipart/related", "multipart/related, application/zip"):
+        assert negotiate_dicom(Accept([header])).media_type == "application/dicom", header

@@ -18,10 +18,13 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID
 
 from kheops.dicomweb.part10 import (
+    DoubtfulIdentityError,
     NotDicomError,
+    OtherClassError,
     Part10Scanner,
     TruncatedFileError,
     UnreadableDicomError,
+    identify,
     read_head,
 )
 
@@ -290,6 +293,14 @@ def test_a_bad_optional_value_is_dropped_and_costs_nothing_else() -> None:
     head = read_head(data, complete=True)
     assert head.patient_study == {"StudyDate": "19941105", "StudyTime": "102030", "PatientName": "A^B"}
     assert head.series == {}
+    assert set(head.altered) == {
+        "TimezoneOffsetFromUTC",
+        "StudyDescription",
+        "SeriesDate",
+        "Modality",
+        "SeriesNumber",
+        "Rows",
+    }
     assert head.instance == {
         "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
         "InstanceNumber": "7",
@@ -323,8 +334,68 @@ def test_identifiers_must_be_there_and_well_formed(data_set: bytes) -> None:
     ],
 )
 def test_an_identifier_that_another_reader_may_see_differently_is_refused(data_set: bytes) -> None:
-    with pytest.raises(UnreadableDicomError, match="repeated or out of order"):
+    with pytest.raises(DoubtfulIdentityError, match="repeated or out of order"):
         scan(file_of(data_set))
+    with pytest.raises(DoubtfulIdentityError):
+        identify(file_of(data_set))
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED])
+@pytest.mark.parametrize("element", [0x00020003, 0x00020010, 0x00000002])
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+def test_elements_of_the_file_meta_information_inside_the_data_set_are_refused(
+    syntax: str, element: int, first: bool
+) -> None:
+    # pydicom, for one, goes on with them as file meta information, whatever its length says.
+    order = ">" if syntax == BIG_ENDIAN else "<"
+
+    def encoded(tag: int, value: bytes) -> bytes:
+        if syntax == IMPLICIT:
+            return struct.pack("<HHL", tag >> 16, tag & 0xFFFF, len(value)) + value
+        return struct.pack(f"{order}HH2sH", tag >> 16, tag & 0xFFFF, b"UI", len(value)) + value
+
+    uids = [(0x00080016, b"1.2\0"), (0x00080018, b"1.2.3.4\0"), (0x0020000D, b"1.3\0"), (0x0020000E, b"1.4\0")]
+    good = [encoded(tag, value) for tag, value in uids]
+    extra = encoded(element, b"1.2.3.5\0")
+    for data_set, refused in ((good, False), ([extra, *good] if first else [*good, extra], True)):
+        body = b"".join(data_set)
+        data = file_of(deflated(body) if syntax == DEFLATED else body, syntax=syntax)
+        if not refused:
+            assert scan(data).head().sop_instance_uid == "1.2.3.4"
+            continue
+        with pytest.raises(DoubtfulIdentityError, match="file meta information"):
+            scan(data)
+        with pytest.raises(DoubtfulIdentityError):
+            identify(data)
+
+
+def test_they_are_nothing_inside_a_sequence() -> None:
+    inner = ITEM + short(2, 3, b"UI", b"9.9\0") + ITEM_END
+    nested = long(8, 0x1115, b"SQ", UNDEFINED) + inner + SEQUENCE_END
+    assert scan(file_of(SOP_CLASS + SOP_INSTANCE + nested + STUDY + SERIES)).head().sop_instance_uid == "1.2.3.4"
+
+
+def sequences(depth: int, *, defined: bool) -> bytes:
+    nested = b""
+    for _ in range(depth):
+        if defined:
+            nested = bare(0xE000, len(nested)) + nested
+            nested = long(0x40, 0xA730, b"SQ", len(nested)) + nested
+        else:
+            nested = long(0x40, 0xA730, b"SQ", UNDEFINED) + ITEM + nested + ITEM_END + SEQUENCE_END
+    return nested
+
+
+def test_sequences_are_followed_64_deep_and_their_length_is_enough_where_it_is_known() -> None:
+    scan(file_of(UIDS + sequences(64, defined=False)))
+    scan(file_of(UIDS + sequences(100, defined=True)))
+    for depth in (65, 100):
+        data = file_of(UIDS + sequences(depth, defined=False))
+        with pytest.raises(UnreadableDicomError, match="deeply"):
+            scan(data)
+        assert identify(data).sop_instance_uid == "1.2.3.4"
+    with pytest.raises(UnreadableDicomError, match="absent"):
+        identify(file_of(SOP_CLASS + SOP_INSTANCE + sequences(100, defined=False).replace(b"\x40\0", b"\x08\0")))
 
 
 def test_of_a_repeated_attribute_that_identifies_nothing_the_first_counts() -> None:
@@ -347,8 +418,10 @@ def test_a_uid_inside_a_sequence_identifies_nothing() -> None:
 @pytest.mark.parametrize(("element", "value"), [(2, b"1.2.3\0"), (3, b"1.2.3.5\0")])
 def test_file_meta_information_that_names_another_object_is_refused(element: int, value: bytes) -> None:
     data = file_of(UIDS, meta=short(2, element, b"UI", value))
-    with pytest.raises(UnreadableDicomError, match="another object"):
+    with pytest.raises(OtherClassError if element == 2 else UnreadableDicomError, match="another object") as caught:
         read_head(data, complete=True)
+    assert isinstance(caught.value, OtherClassError) == (element == 2)
+    assert identify(data).sop_instance_uid == "1.2.3.4"
 
 
 def test_file_meta_information_of_a_wrong_length_is_refused() -> None:

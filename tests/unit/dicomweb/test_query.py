@@ -190,6 +190,13 @@ def test_included_fields_may_be_all_or_anything_of_the_dictionary_or_within_sequ
     assert searched.includefield == ("00080080", "00400275.0040100A")
 
 
+def test_included_fields_that_name_no_attribute_are_told() -> None:
+    misspelt = "StudyDescripton,Modality,%20Nonsense.StudyDate%20,,all,0008"
+    searched = query(f"includefield={misspelt}&includefield=%22x%22,%22")
+    assert searched.unknown_fields == ("StudyDescripton", "Nonsense.StudyDate", "0008", "(malformed)")
+    assert query("includefield=favorite,00012346,all&inbox=true").unknown_fields == ()
+
+
 def test_sort_is_by_keyword_and_direction() -> None:
     assert query("sort=-PatientName").sort == Sort(BY_KEYWORD["PatientName"], descending=True)
     assert query("sort=Modality", Level.SERIES).sort == Sort(BY_KEYWORD["Modality"], descending=False)

@@ -8,7 +8,9 @@ from tests.unit.docs.tables import rows
 
 _PAGE = "docs/errors.md"
 _STAY_WITHIN = {"ConfigurationError", "UnreadableDicomError", "NotDicomError", "TruncatedFileError"} | {
-    "MalformedMediaTypeError"
+    "DoubtfulIdentityError",
+    "MalformedMediaTypeError",
+    "OtherClassError",
 }
 """What never reaches a caller by itself: it ends a start, or is caught where it is of use."""
 

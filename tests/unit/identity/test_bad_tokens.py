@@ -31,6 +31,28 @@ def _tampered(bench: Bench) -> str:
     return f"{header}.{segment(bench.claims(sub='bob'))}.{signature}"
 
 
+def _respelled(number: int, change: Callable[[str], str]) -> Callable[[Bench], str]:
+    """Write one segment of a good token otherwise, so that careless decoders find the same bytes in it."""
+
+    def make(bench: Bench) -> str:
+        segments = bench.token().split(".")
+        segments[number] = change(segments[number])
+        return ".".join(segments)
+
+    return make
+
+
+def _padded(segment: str) -> str:
+    return segment + "=" * (-len(segment) % 4 or 4)
+
+
+def _with_idle_bits(segment: str) -> str:
+    """Change the bits of the last letter that stand for no byte; an RSA signature of 256 bytes has four."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert len(segment) % 4 == 2
+    return segment[:-1] + alphabet[alphabet.index(segment[-1]) + 1]
+
+
 BAD: list[tuple[str, Callable[[Bench], str], str]] = [
     ("empty", lambda _: "", "not mine"),
     ("no JWT", lambda _: "0123456789abcdefABCDEF", "not mine"),
@@ -63,6 +85,13 @@ BAD: list[tuple[str, Callable[[Bench], str], str]] = [
     ("claims changed", _tampered, "signature"),
     ("signature empty", lambda b: b.token().rsplit(".", 1)[0] + ".", "signature"),
     ("signature with junk", lambda b: b.token() + "!", "malformed"),
+    ("header padded", _respelled(0, _padded), "not mine"),
+    ("payload padded", _respelled(1, _padded), "not mine"),
+    ("payload with a line break", _respelled(1, lambda text: text[:8] + "\n" + text[8:]), "not mine"),
+    ("signature padded", _respelled(2, _padded), "malformed"),
+    ("signature with a line break", _respelled(2, lambda text: text[:8] + "\n" + text[8:]), "malformed"),
+    ("signature with bits behind its end", _respelled(2, _with_idle_bits), "malformed"),
+    ("signature in the other alphabet", _respelled(2, lambda text: text[:-2] + "+/"), "malformed"),
     ("unknown critical header", _header(crit=["x"], x=1), "crit"),
     ("critical header b64", lambda b: unsigned({**HEADER, "crit": ["b64"], "b64": False}, b.claims()), "crit"),
     ("other audience", _changed(aud="somebody-else"), "aud"),

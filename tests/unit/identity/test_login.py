@@ -9,7 +9,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from kheops.errors import IdentityProviderUnavailableError
-from kheops.identity.login import AuthorizationResponse, LoggedIn, LoginRefusedError, LoginRequest, RelyingParty
+from kheops.identity.login import (
+    AuthorizationResponse,
+    EndSession,
+    LoggedIn,
+    LoginRefusedError,
+    LoginRequest,
+    RelyingParty,
+)
 from tests.fakes.jwks_server import FakeIssuer, SigningKey, encoded
 from tests.unit.identity.bench import KEY, Bench, on_bench
 
@@ -261,16 +268,16 @@ def test_response_is_read_from_the_query_and_refused_if_a_parameter_is_there_twi
 
 
 def test_logout_goes_to_the_issuer_where_it_offers_one(fake: FakeIssuer) -> None:
-    async def body(bench: Bench) -> str | None:
-        return await _party(bench).end_session_url(fake.issuer, id_token="hint", return_to="https://kheops.example/")
+    async def body(bench: Bench) -> EndSession | None:
+        return await _party(bench).end_session(fake.issuer, id_token="hint", return_to="https://kheops.example/")
 
-    url = on_bench(fake, body)
-    assert url is not None
-    assert url.startswith(f"{fake.issuer}/logout?")
-    assert parse_qs(urlsplit(url).query) == {
-        "id_token_hint": ["hint"],
-        "client_id": ["kheops-web"],
-        "post_logout_redirect_uri": ["https://kheops.example/"],
-    }
+    fields = {"client_id": "kheops-web", "post_logout_redirect_uri": "https://kheops.example/"}
+    leaving = on_bench(fake, body)
+    assert leaving == EndSession("post", f"{fake.issuer}/logout", {**fields, "id_token_hint": "hint"})
+    assert "hint" not in repr(leaving)
+    # Not in an address, which lands in logs.
+    fake.metadata["end_session_endpoint"] = f"{fake.issuer}/logout?tenant=one"
+    leaving = on_bench(fake, body, logout="get")
+    assert leaving == EndSession("get", f"{fake.issuer}/logout", {"tenant": "one", **fields})
     del fake.metadata["end_session_endpoint"]
     assert on_bench(fake, body) is None

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
-from kheops.archive.port import ArchiveAbsentError
+from kheops.archive.port import ArchiveAbsentError, ArchiveStream
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError
 from kheops.ids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
-from kheops.services.joined_metadata import JoinedMetadata, MetadataAnswer, join_metadata
+from kheops.services.joined_metadata import MetadataAnswer, join_metadata
 from kheops.web.pixels import PixelResponse
 from tests.service.read.client import Answer, request
 from tests.unit.read.streams import ScriptedStream
@@ -53,7 +53,7 @@ def answer(
     return MetadataAnswer(stream, SERIES, frozenset(SopInstanceUID(uid) for uid in confirmed.split()))
 
 
-async def joined(*answers: MetadataAnswer, links: Links) -> JoinedMetadata:
+async def joined(*answers: MetadataAnswer, links: Links) -> ArchiveStream:
     async def opened() -> AsyncGenerator[MetadataAnswer, None]:
         for each in answers:
             yield each

@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator
 import pytest
 from typing_extensions import override
 
-from kheops.archive.port import ArchiveAbsentError
+from kheops.archive.port import ArchiveAbsentError, ArchiveStream
 from kheops.dicomweb.multipart import MultipartReader, PartBegin, PartData, boundary_of
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, NotAcceptableError
-from kheops.services.joined_parts import JoinedParts, join
+from kheops.services.joined_parts import join
 from kheops.web.pixels import PixelResponse
 from tests.service.read.client import Answer, request
 from tests.unit.read.streams import DICOM, Script, ScriptedStream, multipart, streams
@@ -27,7 +27,7 @@ def parts_of(body: bytes, content_type: str) -> list[tuple[dict[str, str], bytes
     return parts
 
 
-async def whole(joined: JoinedParts) -> bytes:
+async def whole(joined: ArchiveStream) -> bytes:
     return b"".join([chunk async for chunk in joined.chunks()])
 
 

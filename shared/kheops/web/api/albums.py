@@ -24,11 +24,28 @@ from kheops.domain.uses import UseKind
 from kheops.errors import BadQueryParameterError
 from kheops.ids import AlbumId
 from kheops.services.albums import AlbumView
-from kheops.web.api.answers import Json, done, json_of, listed, local_time, member_json
+from kheops.web.api.answers import CONTENTS, MEMBER, Json, done, json_of, listed, local_time, member_json
 from kheops.web.api.parameters import Query, album_of, bounded, form_of, query_of
 from kheops.web.call import Call, Form
+from kheops.web.declaration import DONE, PAGING, Declaration, Parameter, json_answer, listed_answer
+from kheops.web.schema import ALBUM_ID, COUNT, FLAG, TEXT, list_of, one_of, record, text
 
-__all__ = ["create", "delete", "edit", "get", "list_albums", "mark_favorite", "unmark_favorite"]
+__all__ = [
+    "CREATE",
+    "DELETE",
+    "EDIT",
+    "GET",
+    "LIST",
+    "MARK_FAVORITE",
+    "UNMARK_FAVORITE",
+    "create",
+    "delete",
+    "edit",
+    "get",
+    "list_albums",
+    "mark_favorite",
+    "unmark_favorite",
+]
 
 _FLAGS: Final = {
     "addUser": "add_user",
@@ -38,24 +55,77 @@ _FLAGS: Final = {
     "addSeries": "add_series",
     "writeComments": "write_comments",
 }
-_LISTING: Final = (
-    "name",
-    "created_time",
-    "last_event_time",
-    "modality",
-    "favorite",
-    "canAddSeries",
-    "canCreateCapabilityToken",
-    "fuzzymatching",
-    "limit",
-    "offset",
-    "sort",
+_ALBUM: Final = record(
+    {"album_id": ALBUM_ID, "name": TEXT, "description": TEXT, **CONTENTS},
+    # What somebody who only has a token for the album does not see.
+    {
+        **dict.fromkeys((each.name for each in fields(AlbumFlags)), FLAG),
+        "created_time": TEXT,
+        "last_event_time": TEXT,
+        "number_of_users": COUNT,
+        "number_of_comments": COUNT,
+        "users": list_of(MEMBER),
+        "is_admin": FLAG,
+        "is_favorite": FLAG,
+        "notification_new_series": FLAG,
+        "notification_new_comment": FLAG,
+    },
 )
+_DAYS: Final = text(pattern="^([0-9]{8}|[0-9]{8}-|-[0-9]{8}|[0-9]{8}-[0-9]{8})?$")
+_NAME: Final = text(least=1, most=ALBUM_NAME_LENGTH)
+_DESCRIPTION: Final = text(most=ALBUM_DESCRIPTION_LENGTH)
+_MAY: Final = tuple(Parameter(name, "Whether plain members may do so.", FLAG) for name in _FLAGS)
+
+CREATE: Final = Declaration(
+    "Create an album",
+    json_answer("The album.", _ALBUM, status=201),
+    form=(Parameter("name", "", _NAME, required=True), Parameter("description", "", _DESCRIPTION), *_MAY),
+)
+LIST: Final = Declaration(
+    "List the caller's albums",
+    listed_answer("The albums.", _ALBUM),
+    query=(
+        Parameter("name", "Which the name is like; * and ? stand for any characters and for one."),
+        Parameter("fuzzymatching", "Whether names match that sound alike.", FLAG),
+        Parameter("created_time", "A day or a range of days.", _DAYS),
+        Parameter("last_event_time", "A day or a range of days.", _DAYS),
+        Parameter("modality", "That one of its series has."),
+        Parameter("favorite", "Whether only favourites are listed.", FLAG),
+        Parameter("canAddSeries", "Whether only those are listed to which the caller may add series.", FLAG),
+        Parameter("canCreateCapabilityToken", "Whether only those are listed which the caller administers.", FLAG),
+        *PAGING,
+        Parameter(
+            "sort",
+            "What the list is sorted by; with - before it, in descending order.",
+            one_of(*ALBUM_SORTS, *(f"-{key}" for key in ALBUM_SORTS)),
+        ),
+    ),
+)
+GET: Final = Declaration(
+    "Read an album",
+    json_answer("The album.", _ALBUM),
+    query=(Parameter("includeUsers", "Whether its members are listed too.", FLAG),),
+)
+EDIT: Final = Declaration(
+    "Change an album, or the own notifications of it",
+    json_answer("The album as it is now.", _ALBUM),
+    form=(
+        Parameter("name", "", _NAME),
+        Parameter("description", "", text(least=1, most=ALBUM_DESCRIPTION_LENGTH)),
+        *_MAY,
+        Parameter("notificationNewSeries", "Whether the caller is told of new series.", FLAG),
+        Parameter("notificationNewComment", "Whether the caller is told of new comments.", FLAG),
+    ),
+)
+DELETE: Final = Declaration("Delete an album", DONE)
+MARK_FAVORITE: Final = Declaration("Mark an album as the caller's favourite", DONE)
+UNMARK_FAVORITE: Final = Declaration("Take the mark of a favourite from an album", DONE)
+
 _DAY: Final = re.compile(r"[0-9]{8}", re.ASCII)
 
 
 async def create(call: Call) -> Response:
-    form = await form_of(call, "name", "description", *_FLAGS)
+    form = await form_of(call)
     description = form.one("description") or ""
     draft = AlbumDraft(
         name=bounded("name", form.required("name"), most=ALBUM_NAME_LENGTH),
@@ -67,7 +137,7 @@ async def create(call: Call) -> Response:
 
 
 async def list_albums(call: Call) -> Response:
-    query = query_of(call, *_LISTING)
+    query = query_of(call)
     name, modality = query.one("name"), query.one("modality")
     wanted = AlbumFilter(
         # As in every search: an empty value matches everything.
@@ -85,12 +155,12 @@ async def list_albums(call: Call) -> Response:
 
 
 async def get(call: Call) -> Response:
-    page = Page() if query_of(call, "includeUsers").flag("includeUsers") else None
+    page = Page() if query_of(call).flag("includeUsers") else None
     return json_of(_json(await call.process.albums.get(call.principal, _album(call), page)))
 
 
 async def edit(call: Call) -> Response:
-    form = await form_of(call, "name", "description", *_FLAGS, "notificationNewSeries", "notificationNewComment")
+    form = await form_of(call)
     name, description = form.one("name"), form.one("description")
     changes = AlbumEdit(
         name=None if name is None else bounded("name", name, most=ALBUM_NAME_LENGTH),

@@ -8,11 +8,37 @@ from starlette.responses import JSONResponse, Response
 
 from kheops.storage.members import MemberRecord
 from kheops.storage.people import UserRecord
+from kheops.web.schema import COUNT, FLAG, TEXT, Schema, list_of, record
 
-__all__ = ["Json", "created", "done", "json_of", "listed", "local_time", "member_json", "person_json", "zoned_time"]
+__all__ = [
+    "CONTENTS",
+    "MEMBER",
+    "PERSON",
+    "Json",
+    "created",
+    "done",
+    "json_of",
+    "listed",
+    "local_time",
+    "member_json",
+    "person_json",
+    "zoned_time",
+]
 
 Json = Mapping[str, object]
 """A JSON object; fields that are ``None`` are left out, as KHEOPS does."""
+
+PERSON: Final[Schema] = record({"sub": TEXT}, {"email": TEXT, "name": TEXT})
+"""What `person_json` returns."""
+MEMBER: Final[Schema] = record({"sub": TEXT, "is_admin": FLAG}, {"email": TEXT, "name": TEXT})
+"""What `member_json` returns."""
+CONTENTS: Final[Mapping[str, Schema]] = {
+    "modalities": list_of(TEXT),
+    "number_of_studies": COUNT,
+    "number_of_series": COUNT,
+    "number_of_instances": COUNT,
+}
+"""Members that tell what an album or inbox has."""
 
 _CACHE: Final = {"Cache-Control": "private, no-cache"}
 

@@ -1,7 +1,8 @@
 """``/capabilities``."""
 
 from calendar import monthrange
-from datetime import MAXYEAR, UTC, datetime
+from collections.abc import Mapping
+from datetime import MAXYEAR, datetime, timedelta
 from typing import Final
 
 from starlette.responses import Response
@@ -14,27 +15,75 @@ from kheops.ids import AlbumId, capability_id
 from kheops.services.capabilities import CapabilityView
 from kheops.storage.capabilities import CapabilityUser
 from kheops.web.api.answers import Json, json_of, listed, zoned_time
-from kheops.web.api.parameters import album_of, bounded, form_of, query_of
+from kheops.web.api.parameters import album_of, bounded, form_of, query_of, time_of
 from kheops.web.call import Call, Form
+from kheops.web.declaration import JSON, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
+from kheops.web.schema import ALBUM_ID, CAPABILITY_ID, FLAG, TEXT, Schema, one_of, record, text
 
-__all__ = ["create", "get", "list_capabilities", "revoke"]
+__all__ = ["CREATE", "GET", "LIST", "REVOKE", "create", "get", "list_capabilities", "revoke"]
 
-_FORM: Final = (
-    "title",
-    "scope_type",
-    "album",
-    "read_permission",
-    "write_permission",
-    "appropriate_permission",
-    "download_permission",
-    "expiration_time",
-    "not_before_time",
+_USER: Final = record({"sub": TEXT}, {"email": TEXT, "name": TEXT})
+_ALWAYS: Final[Mapping[str, Schema]] = {
+    "id": CAPABILITY_ID,
+    "token_type": one_of("Bearer"),
+    "title": TEXT,
+    "scope_type": one_of(*CapabilityScope),
+    "read_permission": FLAG,
+    "write_permission": FLAG,
+    "appropriate_permission": FLAG,
+    "download_permission": FLAG,
+    "issued_at_time": TEXT,
+    "not_before_time": TEXT,
+    "expiration_time": TEXT,
+    "revoked": FLAG,
+    "created_by": _USER,
+}
+_MAYBE: Final[Mapping[str, Schema]] = {
+    "album": record({"album_id": ALBUM_ID, "name": TEXT}),
+    "last_used": TEXT,
+    "revoke_time": TEXT,
+    "revoked_by": _USER,
+}
+_CAPABILITY: Final = record(_ALWAYS, _MAYBE)
+_WITH_SECRET: Final = record({**_ALWAYS, "secret": TEXT, "access_token": TEXT}, _MAYBE)
+
+CREATE: Final = Declaration(
+    "Create a capability token",
+    {201: Answer("The token, whose secret is told this once.", {JSON: _WITH_SECRET})},
+    form=(
+        Parameter("title", "", text(least=1, most=CAPABILITY_TITLE_LENGTH), required=True),
+        Parameter("scope_type", "", one_of(*CapabilityScope), required=True),
+        Parameter("album", "The album of a token of album scope.", ALBUM_ID),
+        Parameter("read_permission", "", FLAG),
+        Parameter("write_permission", "", FLAG),
+        Parameter("appropriate_permission", "Whether it may pass series on; needs read_permission.", FLAG),
+        Parameter("download_permission", "Needs read_permission.", FLAG),
+        Parameter(
+            "expiration_time",
+            "ISO 8601 with an offset from UTC; three months from now by default, a year at most where nothing else is set.",
+        ),
+        Parameter("not_before_time", "ISO 8601 with an offset from UTC; now by default."),
+    ),
 )
+LIST: Final = Declaration(
+    "List capability tokens: the caller's own, or those of an album",
+    listed_answer("The tokens.", _CAPABILITY),
+    query=(
+        Parameter("valid", "Whether only those are listed that are good now or will be.", FLAG),
+        Parameter("album", "An album that the caller administers.", ALBUM_ID),
+        Parameter("user", "Of whom the tokens of the album are; goes with album only."),
+        *PAGING,
+    ),
+)
+GET: Final = Declaration("Read a capability token", json_answer("The token, without its secret.", _CAPABILITY))
+REVOKE: Final = Declaration("Revoke a capability token", json_answer("The token as it is now.", _CAPABILITY))
+
 _DEFAULT_MONTHS: Final = 3
 
 
 async def create(call: Call) -> Response:
-    draft = _draft(await form_of(call, *_FORM), call.process.clock())
+    longest = timedelta(days=call.process.settings.capability_days)
+    draft = _draft(await form_of(call), call.process.clock(), longest)
     use = call.use(UseKind.CAPABILITY_CREATED)
     new = await call.process.capabilities.create(call.principal, draft, asked=use)
     body = {**_json(new.view), "secret": new.secret, "access_token": new.secret}
@@ -42,7 +91,7 @@ async def create(call: Call) -> Response:
 
 
 async def list_capabilities(call: Call) -> Response:
-    query = query_of(call, "valid", "album", "user", "limit", "offset")
+    query = query_of(call)
     album, user = query.one("album"), query.one("user")
     if album is None and user is not None:
         raise BadQueryParameterError("'user' goes with 'album' only.")
@@ -68,7 +117,7 @@ async def revoke(call: Call) -> Response:
     return json_of(_json(await call.process.capabilities.revoke(call.principal, capability, asked=use)))
 
 
-def _draft(form: Form, at: datetime) -> CapabilityDraft:
+def _draft(form: Form, at: datetime, longest: timedelta) -> CapabilityDraft:
     title = bounded("title", form.required("title"), most=CAPABILITY_TITLE_LENGTH)
     permissions = CapabilityPermissions(
         read=form.flag("read_permission") or False,
@@ -78,8 +127,8 @@ def _draft(form: Form, at: datetime) -> CapabilityDraft:
     )
     if (permissions.appropriate or permissions.download) and not permissions.read:
         raise BadFormParameterError("'appropriate_permission' and 'download_permission' need 'read_permission'.")
-    not_before = _time(form, "not_before_time") or at
-    expires_at = _time(form, "expiration_time") or _months_later(max(at, not_before))
+    not_before = time_of(form, "not_before_time") or at
+    expires_at = time_of(form, "expiration_time") or min(_months_later(max(at, not_before)), at + longest)
     if expires_at <= max(at, not_before):
         raise BadFormParameterError("'expiration_time' must lie in the future and after 'not_before_time'.")
     return CapabilityDraft(
@@ -98,19 +147,6 @@ def _scope(form: Form) -> AlbumId | None:
             return album_of(form.required("album"))
         case _:
             raise BadFormParameterError("'scope_type' must be user or album.")
-
-
-def _time(form: Form, name: str) -> datetime | None:
-    text = form.one(name)
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
-            raise BadFormParameterError(f"'{name}' must have an offset from UTC, such as Z or +01:00.")
-        return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise BadFormParameterError(f"'{name}' must be an ISO 8601 date and time with an offset.") from None
 
 
 def _months_later(at: datetime) -> datetime:

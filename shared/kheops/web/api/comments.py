@@ -1,5 +1,7 @@
 """``/albums/{album}/comments``."""
 
+from typing import Final
+
 from starlette.responses import Response
 
 from kheops.domain.comments import COMMENT_LENGTH, CommentDraft
@@ -7,8 +9,17 @@ from kheops.domain.uses import UseKind
 from kheops.web.api.answers import done
 from kheops.web.api.parameters import album_of, bounded, form_of
 from kheops.web.call import Call
+from kheops.web.declaration import DONE, Declaration, Parameter
+from kheops.web.schema import text
 
-__all__ = ["comment_on_album", "draft_of"]
+__all__ = ["COMMENT", "WRITE", "comment_on_album", "draft_of"]
+
+COMMENT: Final = (
+    Parameter("comment", "", text(least=1, most=COMMENT_LENGTH), required=True),
+    Parameter("to_user", "The one person besides the author who is to see it.", text(least=1)),
+)
+"""The form of a comment."""
+WRITE: Final = Declaration("Write a comment on an album", DONE, form=COMMENT)
 
 
 async def comment_on_album(call: Call) -> Response:
@@ -20,7 +31,7 @@ async def comment_on_album(call: Call) -> Response:
 
 async def draft_of(call: Call) -> CommentDraft:
     """Read the form of a comment."""
-    form = await form_of(call, "comment", "to_user")
+    form = await form_of(call)
     to_user = form.one("to_user")
     # An empty one must not make public what was to be private.
     return CommentDraft(

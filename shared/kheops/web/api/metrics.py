@@ -1,13 +1,39 @@
 """``/metrics``."""
 
+from typing import Final
+
 from starlette.responses import Response
 
 from kheops.services.metrics import Metrics
 from kheops.web.api.answers import Json, json_of
 from kheops.web.api.parameters import query_of
 from kheops.web.call import Call
+from kheops.web.declaration import Declaration, json_answer
+from kheops.web.schema import COUNT, Schema, list_of, record
 
-__all__ = ["metrics"]
+__all__ = ["METRICS", "metrics"]
+
+
+def _histogram(size: str, number: str) -> Schema:
+    return list_of(record({size: COUNT, number: COUNT}))
+
+
+METRICS: Final = Declaration(
+    "Count everything there is, for administrators of the installation",
+    json_answer(
+        "The counts.",
+        {
+            "type": "object",
+            "properties": {
+                "users_in_album_histogram": _histogram("nb_users", "nb_albums"),
+                "series_in_album_histogram": _histogram("nb_series", "nb_albums"),
+                "series_in_study_histogram": _histogram("nb_series", "nb_studies"),
+            },
+            "required": ["users_in_album_histogram", "series_in_album_histogram", "series_in_study_histogram"],
+            "additionalProperties": COUNT,
+        },
+    ),
+)
 
 
 async def metrics(call: Call) -> Response:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from kheops.domain.albums import Page
@@ -10,7 +11,7 @@ from kheops.errors import AlbumNotFoundError, BadFormParameterError, BadQueryPar
 from kheops.ids import AlbumId, album_id
 from kheops.web.call import Call, Form
 
-__all__ = ["Query", "album_of", "bounded", "form_of", "query_of"]
+__all__ = ["Query", "album_of", "bounded", "form_of", "query_of", "time_of"]
 
 _INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
@@ -53,7 +54,18 @@ class Query:
 
 
 def query_of(call: Call, *known: str, repeated: tuple[str, ...] = ()) -> Query:
-    """Return the query string; raise `BadQueryParameterError` if it has other names, or one of ``known`` twice."""
+    """Return the query string, whose names are those that the route declares.
+
+    ``known`` and ``repeated`` are for a route without declaration.
+
+    Raises
+    ------
+    BadQueryParameterError
+        If it has other names, or one twice that may not be repeated.
+    """
+    if call.declared is not None:
+        known = tuple(each.name for each in call.declared.query if not each.repeated)
+        repeated = tuple(each.name for each in call.declared.query if each.repeated)
     pairs = call.query()
     if {name for name, _ in pairs} - {*known, *repeated}:
         names = ", ".join(f"'{name}'" for name in (*known, *repeated)) or "none"
@@ -70,15 +82,50 @@ def query_of(call: Call, *known: str, repeated: tuple[str, ...] = ()) -> Query:
 
 
 async def form_of(call: Call, *known: str) -> Form:
-    """Read the form; raise `BadFormParameterError` if it has other names, or one twice."""
+    """Read the form, whose names are those that the route declares.
+
+    ``known`` is for a route without declaration.
+
+    Raises
+    ------
+    BadFormParameterError
+        If it has other names, or one twice that may not be repeated.
+    KheopsError
+        As `Call.form` raises them.
+    """
+    repeated: frozenset[str] = frozenset()
+    if call.declared is not None:
+        known = tuple(each.name for each in call.declared.form or ())
+        repeated = frozenset(each.name for each in call.declared.form or () if each.repeated)
     form = await call.form()
     given = [name for name, _ in form.pairs]
     if set(given) - set(known):
         names = ", ".join(f"'{name}'" for name in known)
         raise BadFormParameterError(f"The parameters known here are: {names}.")
-    if len(set(given)) != len(given):
+    once = [name for name in given if name not in repeated]
+    if len(set(once)) != len(once):
         raise BadFormParameterError("A parameter is given more than once.")
     return form
+
+
+def time_of(form: Form, name: str) -> datetime | None:
+    """Return a time in UTC; ``None`` if absent.
+
+    Raises
+    ------
+    BadFormParameterError
+        Unless it is ISO 8601 with an offset.
+    """
+    text = form.one(name)
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise BadFormParameterError(f"'{name}' must have an offset from UTC, such as Z or +01:00.")
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadFormParameterError(f"'{name}' must be an ISO 8601 date and time with an offset.") from None
 
 
 def bounded(name: str, text: str, *, most: int) -> str:

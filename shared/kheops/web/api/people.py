@@ -12,19 +12,46 @@ from kheops.errors import (
     UserNotFoundError,
 )
 from kheops.ids import study_instance_uid
-from kheops.services.directory import Whereabouts
-from kheops.web.api.answers import done, json_of, listed, person_json
+from kheops.services.directory import Acquaintance, Whereabouts
+from kheops.web.api.answers import CONTENTS, PERSON, Json, done, json_of, listed, person_json
 from kheops.web.api.parameters import Query, album_of, form_of, query_of
 from kheops.web.call import Call
+from kheops.web.declaration import JSON, PAGING, Answer, Declaration, Parameter, json_answer
+from kheops.web.schema import ALBUM_ID, FLAG, TEXT, UID, either, list_of, record, text
 
-__all__ = ["find_user", "inbox_info", "register"]
+__all__ = ["FIND", "INBOX", "REGISTER", "find_user", "inbox_info", "register"]
 
 _SHORTEST_SEARCH: Final = 3
 """Characters, as in KHEOPS."""
+_FOUND: Final = record({"sub": TEXT}, {"email": TEXT, "name": TEXT, "album_access": FLAG, "study_access": FLAG})
+
+REGISTER: Final = Declaration(
+    "Make the person of an access token known",
+    json_answer("The person.", PERSON),
+    form=(Parameter("access_token", "", required=True),),
+)
+FIND: Final = Declaration(
+    "Find a person by an exact reference, or search among people with whom the caller has to do",
+    {
+        200: Answer(
+            "The person, or for a search those who are found.",
+            {JSON: either(_FOUND, list_of(PERSON))},
+        ),
+        204: Answer("Nobody is found."),
+    },
+    query=(
+        Parameter("reference", "An e-mail address or a sub; this or search."),
+        Parameter("search", "A part of a name or e-mail address.", text(least=_SHORTEST_SEARCH)),
+        Parameter("album", "An album, whose members are searched or told by album_access.", ALBUM_ID),
+        Parameter("studyInstanceUID", "A study, whose readers are searched or told by study_access.", UID),
+        *PAGING,
+    ),
+)
+INBOX: Final = Declaration("Count what is in the caller's inbox", json_answer("The counts.", record(CONTENTS)))
 
 
 async def register(call: Call) -> Response:
-    token = (await form_of(call, "access_token")).required("access_token")
+    token = (await form_of(call)).required("access_token")
     try:
         verified = await call.process.verifier.verify(token)
     except InvalidTokenError:
@@ -35,7 +62,7 @@ async def register(call: Call) -> Response:
 
 
 async def find_user(call: Call) -> Response:
-    query = query_of(call, "reference", "search", "album", "studyInstanceUID", "limit", "offset")
+    query = query_of(call)
     reference, search = query.one("reference"), query.one("search")
     whereabouts = _whereabouts(query)
     if search is not None and reference is None:
@@ -51,18 +78,22 @@ async def find_user(call: Call) -> Response:
     except UserNotFoundError:
         return done()
     access = {"album_access": found.album_access, "study_access": found.study_access}
-    return json_of({**person_json(found.person), **access})
+    return json_of({**_acquaintance_json(found.person), **access})
 
 
 async def _search(call: Call, wanted: str, whereabouts: Whereabouts, query: Query) -> Response:
     if len(wanted.strip()) < _SHORTEST_SEARCH:
         raise BadQueryParameterError(f"'search' must have {_SHORTEST_SEARCH} characters at least.")
     found, total = await call.process.directory.search(call.principal, wanted.strip(), whereabouts, query.page())
-    answer = listed([{"email": each.email, "name": each.name, "sub": each.sub} for each in found], total)
+    answer = listed([_acquaintance_json(each) for each in found], total)
     if not found:
         answer = done()
         answer.headers["X-Total-Count"] = str(total)
     return answer
+
+
+def _acquaintance_json(person: Acquaintance) -> Json:
+    return {"email": person.email, "name": person.name, "sub": person.sub}
 
 
 def _whereabouts(query: Query) -> Whereabouts:

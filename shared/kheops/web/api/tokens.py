@@ -1,4 +1,4 @@
-"""``/token`` and ``/token/introspect``: token exchange for viewers (RFC 8693), and introspection (RFC 7662)."""
+"""``/token`` and ``/token/introspect``: what viewers and report providers get, and introspection (RFC 7662)."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -19,17 +19,88 @@ from kheops.errors import (
     TooManyRequestsError,
     UnsupportedMediaTypeError,
 )
+from kheops.identity.client_assertions import ASSERTION_TYPE
 from kheops.ids import AlbumId, StudyInstanceUID, album_id, study_instance_uid
 from kheops.services.introspection import ActiveToken
 from kheops.web.api.answers import json_of
+from kheops.web.api.reports import asserting_client, exchange_code
 from kheops.web.authentication import authenticate
 from kheops.web.call import Call, Form
+from kheops.web.declaration import Declaration, Parameter, json_answer
+from kheops.web.schema import ALBUM_ID, COUNT, TEXT, UID, either, list_of, one_of, record
 
-__all__ = ["introspect", "token"]
+__all__ = ["INTROSPECT", "TOKEN", "introspect", "token"]
 
+_CODE: Final = "authorization_code"
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a type, no password
 _STATUSES: Final = {UnsupportedMediaTypeError: 415, PayloadTooLargeError: 413}
+
+TOKEN: Final = Declaration(
+    "Exchange a token for a viewer token (RFC 8693), or a report provider's code for its token (RFC 6749)",
+    json_answer(
+        "The token.",
+        record(
+            {"access_token": TEXT, "token_type": one_of("bearer"), "expires_in": COUNT, "scope": TEXT},
+            {"issued_token_type": one_of(_ACCESS_TOKEN)},
+        ),
+    ),
+    form=(
+        Parameter("grant_type", "", one_of(_EXCHANGE, _CODE), required=True),
+        Parameter("subject_token", "Goes with a token exchange, as all from here to resource."),
+        Parameter("subject_token_type", "", one_of(_ACCESS_TOKEN)),
+        Parameter("requested_token_type", "", one_of(_ACCESS_TOKEN)),
+        Parameter("scope", "viewer, with read or write or both, separated by spaces."),
+        Parameter("studyUID", "The one study that the token is good for.", UID),
+        Parameter("source_type", "Where its series come from.", one_of("album", "inbox")),
+        Parameter("source_id", "The album; goes with source_type=album.", ALBUM_ID),
+        Parameter("audience", "This service."),
+        Parameter("resource", "This service."),
+        Parameter("code", "Goes with an authorization code, as all from here on."),
+        Parameter("redirect_uri", "The one to which the code was sent."),
+        Parameter("code_verifier", "RFC 7636, if a challenge went with the request of the report."),
+        Parameter("client_id", "The report provider."),
+        Parameter("client_assertion", "How it shows that it is itself (RFC 7523)."),
+        Parameter("client_assertion_type", "", one_of(ASSERTION_TYPE)),
+    ),
+    errors=(429,),
+    oauth=True,
+)
+INTROSPECT: Final = Declaration(
+    "Introspect a token (RFC 7662)",
+    json_answer(
+        "What is known of the token; of one that is not good, whatever the reason, that it is not.",
+        either(
+            record({"active": {"const": False}}),
+            record(
+                {"active": {"const": True}, "iss": TEXT, "sub": TEXT, "token_type": one_of("bearer")},
+                {
+                    "scope": TEXT,
+                    "cap_token": TEXT,
+                    "exp": COUNT,
+                    "iat": COUNT,
+                    "nbf": COUNT,
+                    "album_id": ALBUM_ID,
+                    "studyUID": either(UID, list_of(UID)),
+                    "azp": TEXT,
+                    "client_id": TEXT,
+                    "aud": TEXT,
+                    "redirect_uri": TEXT,
+                    "act": record({"sub": TEXT}),
+                },
+            ),
+        ),
+    ),
+    form=(
+        Parameter("token", "", required=True),
+        Parameter("token_type_hint", "Of no effect."),
+        Parameter("client_id", "A report provider that authenticates itself, if one does."),
+        Parameter("client_assertion"),
+        Parameter("client_assertion_type", "", one_of(ASSERTION_TYPE)),
+    ),
+    errors=(401, 403),
+    oauth=True,
+)
 
 _Handler = Callable[[Call], Awaitable[Response]]
 
@@ -56,8 +127,12 @@ def _in_oauth_words(handler: _Handler) -> _Handler:
 async def token(call: Call) -> Response:
     form = await _form(call)
     grant_type = form.required("grant_type")
+    if grant_type == _CODE:
+        return await exchange_code(call, form)
     if grant_type != _EXCHANGE:
-        raise OAuthError("unsupported_grant_type", "Only token exchange (RFC 8693) is known here.")
+        raise OAuthError("unsupported_grant_type", "Only authorization codes and token exchange are known here.")
+    if form.one("client_assertion") is not None or form.one("client_assertion_type") is not None:
+        raise OAuthError("invalid_client", "A client authenticates with an authorization code only.")
     draft = _draft(form, call.process.settings.public_url)
     try:
         call.caller = await call.process.authenticator.identify(
@@ -87,6 +162,8 @@ async def token(call: Call) -> Response:
 async def introspect(call: Call) -> Response:
     form = await _form(call)
     asked_about = form.required("token")
+    if form.one("client_assertion") is not None or form.one("client_assertion_type") is not None:
+        await asserting_client(call, form)
     introspection = call.process.introspection
     if not introspection.is_open_to_holders(asked_about):
         await authenticate(call)
@@ -107,10 +184,10 @@ async def introspect(call: Call) -> Response:
 
 
 async def _form(call: Call) -> Form:
-    """Read the form, in which nothing may be given twice, and the client's authentication, which must be none.
+    """Read the form, in which nothing may be given twice, and see how the client authenticates itself.
 
-    A client is public: without ``Authorization``, or with a bearer token. KHEOPS's internal clients (HTTP Basic) do
-    not exist here.
+    A client is public (without ``Authorization``, or with a bearer token), or brings an assertion, which is not looked
+    at here. KHEOPS's internal clients (HTTP Basic) do not exist here.
     """
     form = await call.form()
     names = [name for name, _ in form.pairs]
@@ -120,8 +197,6 @@ async def _form(call: Call) -> Form:
     asserts = not {"client_assertion", "client_assertion_type"}.isdisjoint(names)
     if len(authorization) + asserts > 1:
         raise OAuthError("invalid_request", "A client authenticates in one way.")
-    if asserts:
-        raise OAuthError("invalid_client", "No client with such an assertion is known here.")
     scheme = authorization[0].partition(" ")[0].lower() if authorization else "bearer"
     if scheme == "basic":
         raise OAuthError("invalid_client", "No client with such a password is known here.")
@@ -195,9 +270,18 @@ def _introspected(active: ActiveToken, public_url: str) -> dict[str, object]:
         "iat": _seconds(active.issued_at),
         "nbf": _seconds(active.not_before),
         "album_id": active.album,
-        "studyUID": active.study,
+        "studyUID": _one_or_list(active.studies),
+        "azp": active.client,
+        "client_id": active.client,
+        "aud": None if active.client is None else public_url,
+        "redirect_uri": active.redirect_uri,
         "act": None if acting_party is None else {"sub": acting_party},
     }
+
+
+def _one_or_list(studies: tuple[StudyInstanceUID, ...] | None) -> object:
+    """Return the studies of a token as KHEOPS writes them: one as a text, several as a list."""
+    return studies[0] if studies is not None and len(studies) == 1 else studies
 
 
 def _seconds(at: datetime | None) -> int | None:

@@ -1,12 +1,29 @@
 """``/ohifservermetadata``."""
 
+from typing import Final
+
 from starlette.responses import Response
 
 from kheops.web.api.answers import json_of
 from kheops.web.api.parameters import query_of
 from kheops.web.call import Call
+from kheops.web.declaration import Declaration, json_answer
+from kheops.web.schema import FLAG, TEXT, list_of, record
 
-__all__ = ["ohif_server"]
+__all__ = ["OHIF_SERVER", "ohif_server"]
+
+_SERVER: Final = record(
+    {
+        **dict.fromkeys(("name", "qidoRoot", "wadoRoot", "imageRendering", "thumbnailRendering"), TEXT),
+        **dict.fromkeys(("qidoSupportsIncludeField", "enableStudyLazyLoad", "staticWado"), FLAG),
+        "bulkDataURI": record({"enabled": FLAG}),
+    }
+)
+
+OHIF_SERVER: Final = Declaration(
+    "Read the part of OHIF's configuration that says how to reach this service",
+    json_answer("The part.", record({"servers": record({"dicomWeb": list_of(_SERVER)})})),
+)
 
 
 async def ohif_server(call: Call) -> Response:

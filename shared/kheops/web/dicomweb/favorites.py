@@ -1,14 +1,20 @@
 """``.../favorites`` below ``/studies``."""
 
+from typing import Final
+
 from starlette.responses import Response
 
 from kheops.dicomweb.resources import Favorites
 from kheops.domain.uses import UseKind
 from kheops.errors import BadQueryParameterError
 from kheops.web.call import Call
+from kheops.web.declaration import ALBUM, DONE, INBOX, Declaration
 from kheops.web.dicomweb.sharing import selection_of, source_of
 
-__all__ = ["mark_favorite", "unmark_favorite"]
+__all__ = ["MARK", "UNMARK", "mark_favorite", "unmark_favorite"]
+
+MARK: Final = Declaration("Mark series as favourites in an album or the inbox", DONE, query=(ALBUM, INBOX))
+UNMARK: Final = Declaration("Take the mark of favourites from series", DONE, query=(ALBUM, INBOX))
 
 
 async def mark_favorite(call: Call, resource: Favorites) -> Response:

@@ -1,23 +1,40 @@
 """WADO-RS: metadata as DICOM JSON (PS3.18 section 10.4.1.1.2)."""
 
+from functools import partial
+from typing import Final
+
 from kheops.archive.port import ArchiveStream
 from kheops.dicomweb.media_types import negotiate_json
 from kheops.dicomweb.resources import Metadata, Series, SopInstance, Study
 from kheops.domain.uses import UseKind
 from kheops.services.store_answers import Renamed
 from kheops.web.call import AsgiResponse, Call
-from kheops.web.dicomweb.reading import ANSWER_HEADERS, accept, asked
+from kheops.web.declaration import JSON, Answer, Declaration
+from kheops.web.dicomweb.reading import ACCEPT, ANSWER_HEADERS, DICOM_JSON, SOURCE, accept, asked
 from kheops.web.dicomweb.retrieve import instance_ref, series_ref
-from kheops.web.pixels import PixelResponse
+from kheops.web.pixels import streamed
 
-__all__ = ["retrieve_metadata"]
+__all__ = ["RETRIEVE", "retrieve_metadata"]
+
+RETRIEVE: Final = Declaration(
+    "Retrieve metadata",
+    {200: Answer("The data sets, without bulk data.", {"application/dicom+json": DICOM_JSON, JSON: DICOM_JSON})},
+    query=(*SOURCE, ACCEPT),
+    errors=(406, 429, 502),
+    open_query=True,
+)
 
 
 async def retrieve_metadata(call: Call, resource: Metadata) -> AsgiResponse:
     """Answer ``GET .../metadata`` of a study, series or instance."""
     media_type = negotiate_json(accept(call))
-    stream = await _open(call, resource.of)
-    return PixelResponse(Renamed(stream, media_type), headers=list(ANSWER_HEADERS))
+    return await streamed(
+        call, partial(_renamed, call, resource.of, media_type=media_type), headers=list(ANSWER_HEADERS)
+    )
+
+
+async def _renamed(call: Call, of: Study | Series | SopInstance, *, media_type: str) -> ArchiveStream:
+    return Renamed(await _open(call, of), media_type)
 
 
 async def _open(call: Call, of: Study | Series | SopInstance) -> ArchiveStream:

@@ -13,11 +13,21 @@ from kheops.errors import BadQueryParameterError, InvalidIdentifierError, NotFou
 from kheops.ids import SeriesInstanceUID, series_instance_uid
 from kheops.services.ohif_study import ohif_study
 from kheops.web.call import AsgiResponse, Call
-from kheops.web.dicomweb.reading import ANSWER_HEADERS, asked
+from kheops.web.declaration import Declaration, Parameter, json_answer
+from kheops.web.dicomweb.reading import ANSWER_HEADERS, SOURCE, asked
+from kheops.web.schema import list_of, record
 
-__all__ = ["ohif_metadata"]
+__all__ = ["OHIF", "ohif_metadata"]
 
-_KNOWN: Final = frozenset({"firstseries", "inbox", "album"})
+OHIF: Final = Declaration(
+    "Describe a study in the words of OHIF's JSON data source",
+    json_answer(
+        "The study.",
+        record({"studies": list_of({"type": "object"})}),
+    ),
+    query=(Parameter("firstseries", "The series that stands first."), *SOURCE),
+)
+_KNOWN: Final = frozenset(each.name for each in OHIF.query)
 
 
 async def ohif_metadata(call: Call, resource: OhifMetadata) -> AsgiResponse:

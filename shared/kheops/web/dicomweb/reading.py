@@ -8,11 +8,34 @@ from kheops.dicomweb.query import AlbumSource, AnySource, InboxSource, QuerySour
 from kheops.domain.uses import UseKind
 from kheops.services.reading import Asked
 from kheops.web.call import Call
+from kheops.web.declaration import ALBUM, INBOX, Parameter
+from kheops.web.schema import Schema, list_of
 
-__all__ = ["ANSWER_HEADERS", "accept", "asked", "asked_from"]
+__all__ = ["ACCEPT", "ANSWER_HEADERS", "DATA_SET", "DICOM_JSON", "SOURCE", "accept", "asked", "asked_from"]
 
 ANSWER_HEADERS: Final = ((b"cache-control", b"private, no-cache"),)
 """For what only this caller may have: kept by nobody else, and asked for again each time."""
+
+SOURCE: Final = (ALBUM, INBOX)
+"""Query parameters of every request that reads."""
+ACCEPT: Final = Parameter("accept", "What is accepted, for clients that cannot set the header.")
+DATA_SET: Final[Schema] = {
+    "type": "object",
+    "propertyNames": {"pattern": "^[0-9A-F]{8}$"},
+    "additionalProperties": {
+        "type": "object",
+        "properties": {
+            "vr": {"type": "string", "pattern": "^[A-Z]{2}$"},
+            "Value": {"type": "array"},
+            "BulkDataURI": {"type": "string"},
+            "InlineBinary": {"type": "string"},
+        },
+        "required": ["vr"],
+        "additionalProperties": False,
+    },
+}
+"""A data set in the DICOM JSON model (PS3.18 annex F)."""
+DICOM_JSON: Final = list_of(DATA_SET)
 
 _SOURCES: Final = frozenset({"album", "inbox"})
 

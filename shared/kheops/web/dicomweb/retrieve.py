@@ -1,20 +1,37 @@
 """WADO-RS: studies, series, instances, frames and bulk data (PS3.18 section 10.4)."""
 
 import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
 
 from kheops.archive.port import ArchiveStream
-from kheops.dicomweb.media_types import negotiate_bulkdata, negotiate_dicom, negotiate_frames, negotiate_instance
+from kheops.dicomweb.media_types import (
+    FRAME_TYPES,
+    ZIP,
+    negotiate_bulkdata,
+    negotiate_dicom,
+    negotiate_frames,
+    negotiate_instance,
+)
 from kheops.dicomweb.resources import Bulkdata, Frames, Series, SopInstance, Study
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.domain.uses import UseKind
 from kheops.web.call import AsgiResponse, Call
-from kheops.web.dicomweb.reading import ANSWER_HEADERS, accept, asked
-from kheops.web.pixels import PixelResponse
+from kheops.web.declaration import Answer, Declaration
+from kheops.web.dicomweb.export import CHOSEN, export
+from kheops.web.dicomweb.reading import ACCEPT, ANSWER_HEADERS, SOURCE, accept, asked
+from kheops.web.pixels import streamed
+from kheops.web.schema import ANYTHING
 
 __all__ = [
+    "BULKDATA",
+    "FRAMES",
+    "INSTANCE",
+    "SEVERAL",
     "instance_ref",
     "retrieve_bulkdata",
     "retrieve_frames",
@@ -24,6 +41,33 @@ __all__ = [
     "series_ref",
 ]
 
+_PARTS: Final = "multipart/related"
+_WHOLE: Final = "application/dicom"
+_OCTETS: Final = "application/octet-stream"
+
+
+def _retrieve(summary: str, about: str, *media_types: str) -> Declaration:
+    return Declaration(
+        summary,
+        {200: Answer(about, dict.fromkeys(media_types, ANYTHING))},
+        query=(*SOURCE, ACCEPT),
+        errors=(406, 429, 502),
+        open_query=True,
+    )
+
+
+_SEVERAL: Final = _retrieve("Retrieve the instances of a study or series", "One part an instance.", _PARTS, ZIP)
+SEVERAL: Final = replace(_SEVERAL, query=(*_SEVERAL.query, CHOSEN))
+INSTANCE: Final = _retrieve("Retrieve an instance", "The instance.", _PARTS, _WHOLE)
+FRAMES: Final = _retrieve("Retrieve frames", "One part a frame, or a single frame.", _PARTS, *FRAME_TYPES)
+_BULKDATA: Final = {_PARTS: ANYTHING, _OCTETS: ANYTHING}
+BULKDATA: Final = Declaration(
+    "Retrieve a bulk data value",
+    {200: Answer("The value.", _BULKDATA), 206: Answer("The range that was asked for.", _BULKDATA)},
+    query=(*SOURCE, ACCEPT),
+    errors=(406, 416, 429, 502),
+    open_query=True,
+)
 _RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})", re.ASCII)
 """One range of bytes. Several, or anything else, is ignored, as RFC 9110 section 14.2 permits."""
 
@@ -31,46 +75,49 @@ _RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})", re
 async def retrieve_study(call: Call, resource: Study) -> AsgiResponse:
     """Answer ``GET /studies/{S}``."""
     choice = negotiate_dicom(accept(call))
+    if choice.media_type == ZIP:
+        return await export(call, resource)
     asking = asked(call, UseKind.READ_PIXELS)
-    return _passed_on(await call.process.retrieval.study(asking, resource.study_instance_uid, choice))
+    return await _passed_on(call, partial(call.process.retrieval.study, asking, resource.study_instance_uid, choice))
 
 
 async def retrieve_series(call: Call, resource: Series) -> AsgiResponse:
     """Answer ``GET /studies/{S}/series/{R}``."""
     choice = negotiate_dicom(accept(call))
-    return _passed_on(
-        await call.process.retrieval.series(asked(call, UseKind.READ_PIXELS), series_ref(resource), choice)
-    )
+    if choice.media_type == ZIP:
+        return await export(call, resource)
+    asking = asked(call, UseKind.READ_PIXELS)
+    return await _passed_on(call, partial(call.process.retrieval.series, asking, series_ref(resource), choice))
 
 
 async def retrieve_instance(call: Call, resource: SopInstance) -> AsgiResponse:
     """Answer ``GET .../instances/{I}``."""
     choice = negotiate_instance(accept(call))
-    return _passed_on(
-        await call.process.retrieval.instance(asked(call, UseKind.READ_PIXELS), instance_ref(resource), choice)
-    )
+    asking = asked(call, UseKind.READ_PIXELS)
+    return await _passed_on(call, partial(call.process.retrieval.instance, asking, instance_ref(resource), choice))
 
 
 async def retrieve_frames(call: Call, resource: Frames) -> AsgiResponse:
     """Answer ``GET .../frames/{list}``."""
     choice = negotiate_frames(accept(call), count=len(resource.frames))
     asking = asked(call, UseKind.READ_PIXELS)
-    return _passed_on(
-        await call.process.retrieval.frames(asking, instance_ref(resource.instance), resource.frames, choice)
-    )
+    ref = instance_ref(resource.instance)
+    return await _passed_on(call, partial(call.process.retrieval.frames, asking, ref, resource.frames, choice))
 
 
 async def retrieve_bulkdata(call: Call, resource: Bulkdata) -> AsgiResponse:
     """Answer ``GET .../bulkdata/{path}``."""
     choice = negotiate_bulkdata(accept(call))
-    return _passed_on(
-        await call.process.retrieval.bulkdata(
+    return await _passed_on(
+        call,
+        partial(
+            call.process.retrieval.bulkdata,
             asked(call, UseKind.READ_PIXELS),
             instance_ref(resource.instance),
             resource.path,
             choice,
             byte_range=_byte_range(call.request),
-        )
+        ),
     )
 
 
@@ -84,8 +131,8 @@ def instance_ref(resource: SopInstance) -> InstanceRef:
     return InstanceRef(resource.study_instance_uid, resource.series_instance_uid, resource.sop_instance_uid)
 
 
-def _passed_on(stream: ArchiveStream) -> AsgiResponse:
-    return PixelResponse(stream, headers=list(ANSWER_HEADERS))
+async def _passed_on(call: Call, opening: Callable[[], Awaitable[ArchiveStream]]) -> AsgiResponse:
+    return await streamed(call, opening, headers=list(ANSWER_HEADERS))
 
 
 def _byte_range(request: Request) -> str | None:

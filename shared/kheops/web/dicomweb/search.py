@@ -1,22 +1,69 @@
 """QIDO-RS (PS3.18 section 10.6)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from starlette.responses import Response
 
 from kheops.dicomweb.attributes import Level
-from kheops.dicomweb.media_types import negotiate_json
+from kheops.dicomweb.media_types import ZIP, negotiate_json, prefers_zip
 from kheops.dicomweb.query import Query, parse_query
 from kheops.dicomweb.resources import InstancesOf, Series, SeriesOf, Studies, Study
 from kheops.domain.uses import UseKind
 from kheops.services.search_answers import Answers, Returned, returned
 from kheops.storage.catalog_search import Page
 from kheops.web.call import AsgiResponse, Call
-from kheops.web.dicomweb.reading import ANSWER_HEADERS, accept, asked_from
+from kheops.web.declaration import JSON, Answer, Declaration, Parameter
+from kheops.web.dicomweb.export import CHOSEN, export
+from kheops.web.dicomweb.reading import ACCEPT, ANSWER_HEADERS, DICOM_JSON, SOURCE, accept, asked_from
 from kheops.web.pixels import StreamResponse
+from kheops.web.schema import ANYTHING, COUNT, FLAG, TEXT, whole
 
-__all__ = ["search_all_instances", "search_all_series", "search_instances", "search_series", "search_studies"]
+__all__ = [
+    "SEARCH",
+    "SEARCH_STUDIES",
+    "search_all_instances",
+    "search_all_series",
+    "search_instances",
+    "search_series",
+    "search_studies",
+]
+
+SEARCH: Final = Declaration(
+    "Search (QIDO-RS)",
+    {
+        200: Answer(
+            "What matches, and is the caller's to see.",
+            {"application/dicom+json": DICOM_JSON, JSON: DICOM_JSON},
+            {"X-Total-Count": COUNT, "Warning": TEXT},
+        )
+    },
+    query=(
+        Parameter("includefield", "Attributes to return, by keyword or tag; all for all.", repeated=True),
+        Parameter("limit", "How many matches at most.", whole(least=1, most=999_999_999)),
+        Parameter("offset", "How many matches are passed over.", whole(least=0, most=999_999_999)),
+        Parameter("fuzzymatching", "Of no effect but a warning.", FLAG),
+        Parameter("PatientID", "A key to match; others go by keyword or tag likewise."),
+        *SOURCE,
+        ACCEPT,
+    ),
+    errors=(406,),
+    open_query=True,
+)
+SEARCH_STUDIES: Final = replace(
+    SEARCH,
+    answers={
+        200: replace(
+            SEARCH.answers[200],
+            about="What matches, and is the caller's to see; as a download, what the album or inbox holds.",
+            content={**SEARCH.answers[200].content, ZIP: ANYTHING},
+        )
+    },
+    query=(*SEARCH.query, CHOSEN),
+    errors=(*SEARCH.errors, 429, 502),
+)
+"""A search for studies is a download of them for who accepts nothing else."""
 
 _NAMED: Final = 10
 """Ignored names that a warning lists at most."""
@@ -25,6 +72,8 @@ _NAMED: Final = 10
 async def search_studies(call: Call, resource: Studies) -> AsgiResponse:
     """Answer ``GET /studies``."""
     del resource
+    if prefers_zip(accept(call)):
+        return await export(call, None)
     return await _search(call, Level.STUDY, None)
 
 
@@ -91,8 +140,9 @@ def _warnings(query: Query, page: Page, returns: Returned) -> Iterator[str]:
         yield "The fuzzymatching parameter is not supported. Only literal matching has been performed."
     if query.unknown_keys:
         yield f"These keys were not matched on: {_listed(query.unknown_keys)}"
-    if returns.ignored_fields:
-        yield f"These fields are not available: {_listed(returns.ignored_fields)}"
+    not_available = (*query.unknown_fields, *returns.ignored_fields)
+    if not_available:
+        yield f"These fields are not available: {_listed(not_available)}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -1,5 +1,7 @@
 """The sharing verbs below ``/studies``: PUT and DELETE of a study or series, in inboxes and albums."""
 
+from typing import Final
+
 from starlette.responses import Response
 
 from kheops.dicomweb.resources import InAlbum, OfUser, Series, Study
@@ -8,8 +10,14 @@ from kheops.errors import AlbumNotFoundError, BadQueryParameterError, InvalidIde
 from kheops.ids import album_id
 from kheops.services.sharing import NamedSource, Selection
 from kheops.web.call import Call
+from kheops.web.declaration import ALBUM, CREATED, DONE, INBOX, Declaration
 
 __all__ = [
+    "PUT_INTO_ALBUM",
+    "PUT_INTO_INBOX",
+    "REMOVE_FROM_ALBUM",
+    "REMOVE_FROM_INBOX",
+    "SEND_TO_USER",
     "put_into_album",
     "put_into_inbox",
     "remove_from_album",
@@ -18,6 +26,14 @@ __all__ = [
     "send_to_user",
     "source_of",
 ]
+
+_SOURCE: Final = (ALBUM, INBOX)
+
+PUT_INTO_INBOX: Final = Declaration("Take series into the caller's inbox", CREATED, query=_SOURCE)
+PUT_INTO_ALBUM: Final = Declaration("Put series into an album", CREATED, query=_SOURCE)
+SEND_TO_USER: Final = Declaration("Send series to a person's inbox", CREATED, query=_SOURCE)
+REMOVE_FROM_INBOX: Final = Declaration("Remove series from the caller's inbox", DONE)
+REMOVE_FROM_ALBUM: Final = Declaration("Remove series from an album", DONE)
 
 
 async def put_into_inbox(call: Call, resource: Study | Series) -> Response:

@@ -23,8 +23,28 @@ from kheops.errors import (
 from kheops.ids import AlbumId, StudyInstanceUID, album_id
 from kheops.services.store_report import Failed, OtherFailure, Stored, StoreReport
 from kheops.web.call import AsgiResponse, Call
+from kheops.web.declaration import Answer, Declaration, Parameter
+from kheops.web.dicomweb.reading import DATA_SET
 
-__all__ = ["store"]
+__all__ = ["STORE", "store"]
+
+_REPORT: Final = {"application/dicom+json": DATA_SET}
+
+STORE: Final = Declaration(
+    "Store instances (STOW-RS)",
+    {
+        200: Answer("All are stored.", _REPORT),
+        202: Answer("Some are stored; the others are named with the reason.", _REPORT),
+        409: Answer("None is stored; each is named with the reason.", _REPORT),
+    },
+    query=(Parameter("album", "The album that they go into; the inbox by default."),),
+    bodies={
+        "multipart/related": {"type": "string", "format": "binary"},
+        "application/dicom": {"type": "string", "format": "binary"},
+    },
+    errors=(429, 502),
+    open_query=True,
+)
 
 _SILENCE_SECONDS: Final = 60
 """A client that sends nothing for so long counts as gone: it holds memory that others wait for."""

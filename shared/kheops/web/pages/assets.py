@@ -1,4 +1,4 @@
-"""The files that pages refer to: the style sheet and the icon."""
+"""The files that pages refer to: the style sheet, the icon, and the one script."""
 
 import hashlib
 from functools import cache
@@ -12,7 +12,7 @@ from kheops.web.call import AsgiResponse, Call
 
 __all__ = ["asset"]
 
-_MEDIA_TYPES: Final = {"kheops.css": "text/css", "icon.svg": "image/svg+xml"}
+_MEDIA_TYPES: Final = {"kheops.css": "text/css", "icon.svg": "image/svg+xml", "leave.js": "text/javascript"}
 """What there is; nothing else is looked for."""
 
 

@@ -13,7 +13,7 @@ from kheops.web.call import Call
 from kheops.web.pages.wording import iso_date, listed, moment, person_name
 from kheops.web.sessions import public_origin
 
-__all__ = ["page", "redirect"]
+__all__ = ["bare_page", "page", "redirect"]
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -33,6 +33,7 @@ def page(
     session: Session | None = None,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
+    sent_to: str | None = None,
 ) -> Response:
     """Return a page.
 
@@ -50,12 +51,29 @@ def page(
         The status.
     headers
         More headers.
+    sent_to
+        The address of another site to which a form of this page goes; it goes there by itself where the browser runs
+        scripts (``leave.js``).
     """
-    text = _environment().get_template(template).render(**values, session=session)
-    response = HTMLResponse(text, status, headers={**_HEADERS, **(headers or {})})
-    response.headers["Content-Security-Policy"] = _policy(call)
+    response = bare_page(template, values, session=session, status=status, headers=headers, sent_to=sent_to)
     if urlsplit(call.process.settings.public_url).scheme == "https":
         response.headers["Strict-Transport-Security"] = "max-age=31536000"
+    return response
+
+
+def bare_page(
+    template: str,
+    values: Mapping[str, object],
+    *,
+    session: Session | None = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    sent_to: str | None = None,
+) -> Response:
+    """Return a page where there is no process to ask about anything; parameters as for `page`."""
+    text = _environment().get_template(template).render(**values, session=session)
+    response = HTMLResponse(text, status, headers={**_HEADERS, **(headers or {})})
+    response.headers["Content-Security-Policy"] = _policy(sent_to)
     return response
 
 
@@ -77,14 +95,12 @@ def _environment() -> Environment:
     return environment
 
 
-def _policy(call: Call) -> str:
-    # Browsers hold redirects after a form to `form-action` as well, and logout goes on to the issuer.
-    issuers = {_origin(issuer.issuer) for issuer in call.process.settings.issuers}
+def _policy(sent_to: str | None) -> str:
+    # The one script is on the one page whose form leads elsewhere. Browsers hold redirects after a form to
+    # `form-action` as well.
+    script = "" if sent_to is None else "script-src 'self'; "
+    forms = "'self'" if sent_to is None else f"'self' {public_origin(sent_to)}"
     return (
-        "default-src 'none'; style-src 'self'; img-src 'self'; "
-        f"form-action 'self' {' '.join(sorted(issuers))}; base-uri 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; {script}style-src 'self'; img-src 'self'; "
+        f"form-action {forms}; base-uri 'none'; frame-ancestors 'none'"
     )
-
-
-def _origin(url: str) -> str:
-    return public_origin(url) if urlsplit(url).hostname else ""

@@ -1,27 +1,40 @@
 """Errors as pages, in plain words; they say no more than the API's do."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
 
 from kheops import errors
+from kheops.services.sessions import Session
 from kheops.web.call import Call
 from kheops.web.errors import STATUSES
-from kheops.web.pages.document import page
+from kheops.web.pages.document import bare_page, page
 
-__all__ = ["failure"]
+__all__ = ["bare_failure", "failure"]
 
 _HEADINGS: Final = {
     400: "We did not understand this",
     403: "This is not possible",
     404: "Not found",
     405: "This is not possible",
+    429: "Too much at once",
     503: "Not available at the moment",
 }
 _UNKNOWN: Final = "Something went wrong"
 
 
-def failure(call: Call, error: errors.KheopsError) -> Response:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What the page of an error says."""
+
+    status: int
+    headers: Mapping[str, str]
+    values: Mapping[str, object]
+
+
+def failure(call: Call, error: errors.KheopsError, *, session: Session | None = None) -> Response:
     """Return the page of an error.
 
     Parameters
@@ -30,7 +43,29 @@ def failure(call: Call, error: errors.KheopsError) -> Response:
         The request.
     error
         What was raised. What is hidden and what does not exist have the same page.
+    session
+        Whose page it is, so that they can go on from there.
     """
+    told = _told(error, call.request_id)
+    return page(call, "failure.html", told.values, session=session, status=told.status, headers=told.headers)
+
+
+def bare_failure(error: errors.KheopsError, *, realm: str) -> Response:
+    """Return the page of an error that came before there was a process or a call; of use as a `Refusal`.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    realm
+        Of no use here: pages send no challenge.
+    """
+    del realm
+    told = _told(error, None)
+    return bare_page("failure.html", told.values, status=told.status, headers=told.headers)
+
+
+def _told(error: errors.KheopsError, reference: str | None) -> _Told:
     status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
     headers = {}
     if isinstance(error, errors.UnauthenticatedError):
@@ -41,19 +76,30 @@ def failure(call: Call, error: errors.KheopsError) -> Response:
     if isinstance(error, errors.UnavailableError | errors.TooManyRequestsError):
         headers["Retry-After"] = str(error.retry_after)
     hidden = status >= 500 and not isinstance(error, errors.UnavailableError)
+    is_login = isinstance(error, errors.UnauthenticatedError)
     values = {
-        "heading": "You were not logged in" if _is_login(error) else _HEADINGS.get(status, _UNKNOWN),
+        "heading": _login_heading(error) if is_login else _HEADINGS.get(status, _UNKNOWN),
         "words": "It is our fault, not yours." if hidden else _words(error),
-        "reference": call.request_id if status >= 500 else None,
+        "reference": reference if status >= 500 else None,
+        "onward": "Log in again" if is_login else "To the start",
     }
-    return page(call, "failure.html", values, status=status, headers=headers)
+    return _Told(status, headers, values)
 
 
-def _is_login(error: errors.KheopsError) -> bool:
-    return isinstance(error, errors.UnauthenticatedError)
+def _is_denial(error: errors.KheopsError) -> bool:
+    return isinstance(error, errors.LoginRefusedError) and error.reason == "denied"
+
+
+def _login_heading(error: errors.KheopsError) -> str:
+    return "The login was declined" if _is_denial(error) else "You were not logged in"
 
 
 def _words(error: errors.KheopsError) -> str:
+    if _is_denial(error):
+        return (
+            "The place where you log in did not let you through: because you said no there, or because your account "
+            "there may not use this site. If it may not, ask those who manage that account."
+        )
     if isinstance(error, errors.InvalidTokenError):
         return "The login did not succeed. Please start again."
     return error.detail

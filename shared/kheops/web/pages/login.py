@@ -9,12 +9,12 @@ from starlette.responses import Response
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import BadQueryParameterError, InvalidTokenError, KheopsError
 from kheops.factory import Process
-from kheops.identity.login import AuthorizationResponse, LoginRefusedError
+from kheops.identity.login import AuthorizationResponse, EndSession, LoginRefusedError
 from kheops.identity.sessions import LoginUnderWay
 from kheops.observability import get_logger
 from kheops.services.sessions import EndedSession
 from kheops.web.call import AsgiResponse, Call
-from kheops.web.pages.document import redirect
+from kheops.web.pages.document import page, redirect
 from kheops.web.pages.failures import failure
 from kheops.web.pages.gate import local_path, parameters
 from kheops.web.sessions import (
@@ -107,31 +107,34 @@ async def _finished(call: Call) -> Response:
 async def logout(call: Call) -> AsgiResponse:
     session = await current_session(call)
     secret = session_cookie(call)
-    address = "/"
+    response = redirect("/")
     if session is None or secret is None:
         require_own_origin(call)
     else:
         await posted_form(call, session)
         ended = await sessions_of(call.process).end(secret, asked=_use(call, UseKind.LOGOUT, Outcome.GRANTED))
-        if ended is not None:
-            address = await _after_logout(call, ended)
-    response = redirect(address)
+        leaving = None if ended is None else await _at_the_issuer(call, ended)
+        if ended is not None and leaving is not None:
+            values = {"issuer": _label(call.process, ended.iss), "leaving": leaving}
+            response = page(call, "logged_out.html", values, sent_to=leaving.url)
     clear_session_cookie(call, response)
     return response
 
 
-async def _after_logout(call: Call, ended: EndedSession) -> str:
-    home = f"{call.process.settings.public_url}/"
+async def _at_the_issuer(call: Call, ended: EndedSession) -> EndSession | None:
     if ended.id_token is None:
-        return "/"
+        return None
+    home = f"{call.process.settings.public_url}/"
     try:
-        party = call.process.relying_party
-        address = await party.end_session_url(ended.iss, id_token=ended.id_token, return_to=home)
+        return await call.process.relying_party.end_session(ended.iss, id_token=ended.id_token, return_to=home)
     except KheopsError as error:
         # Our own session has ended; that the issuer cannot be asked must not look as if it had not.
         _LOG.warning("logout.issuer_not_asked", request_id=call.request_id, error=type(error).__name__)
-        return "/"
-    return address or "/"
+        return None
+
+
+def _label(process: Process, issuer: str) -> str:
+    return next((choice.label for choice in choices(process) if choice.issuer == issuer), issuer)
 
 
 def _use(call: Call, kind: UseKind, outcome: Outcome, *, iss: str | None = None, reason: str | None = None) -> Use:

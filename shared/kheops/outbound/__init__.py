@@ -1,0 +1,1 @@
+"""What goes out to addresses that somebody else chose, and mail."""

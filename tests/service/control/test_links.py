@@ -1,0 +1,288 @@
+"""Links: who makes them, what opens them, what ends them."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from kheops.domain.albums import Page
+from kheops.domain.links import LINK_VISIT, PASSCODE_TRIES, PASSCODE_TRIES_IN_A_ROW, PASSCODE_WAIT, LinkDraft
+from kheops.domain.principals import Person, Principal
+from kheops.domain.resources import AlbumFlags, SeriesRef
+from kheops.domain.uses import Outcome, Use, UseKind, User
+from kheops.errors import KheopsError
+from kheops.ids import LinkId, SeriesInstanceUID
+from kheops.services.links import CreatedLink, Links, LinkView, Visit
+from kheops.storage.holdings import Selection
+from tests.service.control.world import World, at_once
+
+LONGEST = timedelta(days=90)
+
+
+class Desk:
+    """The service, and calls of it that say what came of them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.links = Links(world.database, world.now, pepper=b"p" * 32, longest=LONGEST)
+
+    def make(self, by: Person, draft: LinkDraft) -> CreatedLink:
+        return self.world.run(self.links.create(by, draft, asked=self.world.use(by, UseKind.LINK_CREATED)))
+
+    def try_to_make(self, by: Principal, draft: LinkDraft) -> str:
+        return self.world.outcome(self.links.create(by, draft, asked=self.world.use(by, UseKind.LINK_CREATED)))
+
+    def open(self, link: LinkId, secret: str, passcode: str | None = None) -> Visit:
+        nobody = Use(User(None, None, None), UseKind.LINK_OPENED, Outcome.GRANTED, "192.0.2.1", "request")
+        # A service of its own, as another replica has one.
+        service = Links(self.world.database, self.world.now, pepper=b"p" * 32, longest=LONGEST)
+        return asyncio.run(service.open(link, secret, passcode, asked=nobody))
+
+    def came(self, link: LinkId, secret: str, passcode: str | None = None) -> str:
+        try:
+            self.open(link, secret, passcode)
+        except KheopsError as error:
+            return type(error).__name__
+        return "ok"
+
+    def revoke(self, by: Person, link: LinkId) -> str:
+        return self.world.outcome(self.links.revoke(by, link, asked=self.world.use(by, UseKind.LINK_REVOKED)))
+
+    def listed(self, by: Person, *, only_valid: bool = False, page: Page | None = None) -> list[LinkView]:
+        views, _ = self.world.run(self.links.list(by, album=None, only_valid=only_valid, page=page or Page()))
+        return list(views)
+
+
+@pytest.fixture
+def desk(world: World) -> Desk:
+    return Desk(world)
+
+
+def of(series: Selection, title: str = "A link") -> LinkDraft:
+    assert series.series is not None
+    return LinkDraft(title=title, series=(SeriesRef(series.study, series.series),))
+
+
+def _id(made: CreatedLink) -> LinkId:
+    return made.view.record.link
+
+
+def test_a_link_to_series_of_the_inbox_opens_and_counts_its_uses(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    series = world.series(world.inbox(alice))
+    made = desk.make(alice, of(series, "For the council"))
+    assert made.view.record.expires_at == made.view.record.created_at + timedelta(days=7)
+    visit = desk.open(_id(made), made.secret)
+    assert (visit.name, visit.lifetime, visit.download) == ("For the council", LINK_VISIT, False)
+    assert desk.came(_id(made), made.secret) == "ok"
+    view = desk.listed(alice)[0]
+    assert (view.record.uses, view.record.last_used_at is not None) == (2, True)
+    kinds = [(kind, subject, uids) for kind, subject, uids in world.audit() if kind.startswith("link")]
+    assert kinds[0] == ("link-created", _id(made), [series.series])
+    assert [each[:2] for each in kinds[1:]] == [("link-opened", _id(made))] * 2
+
+
+def test_nothing_that_would_open_it_is_kept(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    made = desk.make(alice, replace(of(world.series(world.inbox(alice))), passcode="open sesame"))
+    visit = desk.open(_id(made), made.secret, "open sesame")
+    kept = str(world.rows("SELECT * FROM links")) + str(world.rows("SELECT * FROM link_visits"))
+    kept += str(world.rows("SELECT * FROM audit"))
+    assert not [each for each in (made.secret, visit.token, "sesame") if each in kept]
+    assert "$argon2id$" in kept
+    assert made.secret not in repr(made)
+    assert visit.token not in repr(visit)
+
+
+def test_only_who_may_send_all_of_a_selection_makes_a_link_to_it(world: World, desk: Desk) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    kept = world.album(alice, bob, flags=AlbumFlags(send_series=False))
+    open_album = world.album(alice, bob)
+    not_sent, sent = world.series(world.key(kept)), world.series(world.key(open_album))
+    foreign, unused = world.series(world.inbox(alice)), Selection(sent.study, foreign_uid(sent))
+    assert desk.try_to_make(bob, of(sent)) == "ok"
+    for selection in (not_sent, foreign, unused):
+        assert desk.try_to_make(bob, of(selection)) == "NotFoundError"
+        both = LinkDraft(title="Both", series=(*of(sent).series, *of(selection).series))
+        assert desk.try_to_make(bob, both) == "NotFoundError"
+    assert desk.try_to_make(bob, LinkDraft(title="Study", studies=(foreign.study,))) == "NotFoundError"
+    assert len(desk.listed(bob)) == 1
+    for token in (world.user_token(alice, "rwad"), world.album_token(alice, kept, "rwad")):
+        assert desk.try_to_make(token, of(foreign)) == "ForbiddenError"
+
+
+def foreign_uid(selection: Selection) -> SeriesInstanceUID:
+    return SeriesInstanceUID(f"{selection.series}.9")
+
+
+def test_a_link_to_a_study_has_the_series_that_its_creator_may_send_now(world: World, desk: Desk) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    album = world.album(alice, bob)
+    shared = world.series(world.key(album))
+    world.series(world.inbox(alice), study=shared.study)
+    made = desk.make(bob, LinkDraft(title="Study", studies=(shared.study,)))
+    world.series(world.key(album), study=shared.study)
+    rows = world.rows(
+        "SELECT s.series_instance_uid FROM link_series k JOIN series s ON s.pk = k.series_pk WHERE k.link_pk = :pk",
+        pk=made.view.record.pk,
+    )
+    assert [row[0] for row in rows] == [shared.series]
+
+
+def test_only_administrators_make_a_link_to_an_album(world: World, desk: Desk) -> None:
+    alice, bob, carol = world.person("alice"), world.person("bob"), world.person("carol")
+    album = world.album(alice, bob)
+    draft = LinkDraft(title="Album", album=album)
+    assert desk.try_to_make(alice, draft) == "ok"
+    assert desk.try_to_make(bob, draft) == "ForbiddenError"
+    assert desk.try_to_make(carol, draft) == "AlbumNotFoundError"
+    made = desk.make(alice, draft)
+    assert desk.open(_id(made), made.secret).name == "An album"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"expires_at": timedelta(days=91)},
+        {"expires_at": timedelta(seconds=-1)},
+        {"series": ()},
+        {"album": "AAAAAAAAAA"},
+    ],
+)
+def test_a_link_that_lives_too_long_or_shows_nothing_clear_is_refused(
+    world: World, desk: Desk, change: dict[str, object]
+) -> None:
+    alice = world.person("alice")
+    draft = of(world.series(world.inbox(alice)))
+    if isinstance(change.get("expires_at"), timedelta):
+        change = {"expires_at": world.now() + change["expires_at"]}  # type: ignore[operator]
+    assert desk.try_to_make(alice, replace(draft, **change)) == "BadRequestError"  # type: ignore[arg-type]
+
+
+def _revoked(desk: Desk, alice: Person, made: CreatedLink) -> None:
+    assert desk.revoke(alice, _id(made)) == "ok"
+
+
+def _expired(desk: Desk, alice: Person, made: CreatedLink) -> None:
+    del alice, made
+    desk.world.moved = timedelta(days=7)
+
+
+def _used_up(desk: Desk, alice: Person, made: CreatedLink) -> None:
+    del alice
+    assert [desk.came(_id(made), made.secret) for _ in range(3)] == ["ok"] * 3
+
+
+def _suspended(desk: Desk, alice: Person, made: CreatedLink) -> None:
+    del made
+    desk.world.suspend(alice)
+
+
+@pytest.mark.parametrize("end", [_revoked, _expired, _used_up, _suspended])
+def test_a_link_that_has_ended_is_as_one_that_never_was(
+    world: World, desk: Desk, end: Callable[[Desk, Person, CreatedLink], None]
+) -> None:
+    alice = world.person("alice")
+    made = desk.make(alice, replace(of(world.series(world.inbox(alice))), max_uses=3))
+    assert desk.came(_id(made), made.secret[:-1] + "!") == "LinkNotFoundError"
+    assert desk.came(LinkId("Zz00000000"), made.secret) == "LinkNotFoundError"
+    end(desk, alice, made)
+    before = len(world.audit())
+    assert desk.came(_id(made), made.secret) == "LinkNotFoundError"
+    assert desk.came(LinkId("Zz00000000"), made.secret) == "LinkNotFoundError"
+    rows = world.rows("SELECT iss, sub, token_id, kind, outcome, reason FROM audit ORDER BY pk OFFSET :n", n=before)
+    assert [tuple(row) for row in rows] == [(None, None, None, "link-opened", "refused", "link-not-found")] * 2
+
+
+def test_the_last_use_is_had_once_by_however_many_at_once(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    made = desk.make(alice, replace(of(world.series(world.inbox(alice))), max_uses=1))
+    came = at_once(*[lambda: desk.came(_id(made), made.secret)] * 4)
+    assert sorted(came) == ["LinkNotFoundError"] * 3 + ["ok"]
+
+
+def test_a_passcode_is_told_apart_only_behind_the_right_secret(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    made = desk.make(alice, replace(of(world.series(world.inbox(alice))), passcode="caf\u00e9 123"))
+    link = _id(made)
+    assert desk.came(link, made.secret) == "PasscodeRequiredError"
+    assert desk.came(link, made.secret, "wrong one") == "WrongPasscodeError"
+    assert desk.came(link, "A" * 22) == "LinkNotFoundError"
+    assert desk.came(link, "A" * 22, "caf\u00e9 123") == "LinkNotFoundError"
+    assert desk.came(link, made.secret, "cafe\u0301 123") == "ok"
+    record = desk.listed(alice)[0].record
+    assert (record.uses, record.wrong_passcodes) == (1, 1)
+
+
+def test_tries_of_a_passcode_are_limited_over_all_replicas(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    made = desk.make(alice, replace(of(world.series(world.inbox(alice))), passcode="right passcode"))
+    link, secret = _id(made), made.secret
+    came = at_once(*[lambda: desk.came(link, secret, "wrong")] * 8)
+    assert sorted(came) == ["TooManyRequestsError"] * 3 + ["WrongPasscodeError"] * PASSCODE_TRIES_IN_A_ROW
+    assert desk.came(link, secret, "right passcode") == "TooManyRequestsError"
+    world.moved = PASSCODE_WAIT + timedelta(seconds=1)
+    assert [desk.came(link, secret, "wrong") for _ in range(4)] == ["WrongPasscodeError"] * 4
+    # The right one takes the row back, and not what was wrong before.
+    assert desk.came(link, secret, "right passcode") == "ok"
+    assert [desk.came(link, secret, "wrong") for _ in range(4)] == ["WrongPasscodeError"] * 4
+    assert desk.listed(alice)[0].record.wrong_passcodes == 13
+
+
+def test_a_link_whose_passcode_was_wrong_too_often_has_ended(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    made = desk.make(alice, replace(of(world.series(world.inbox(alice))), passcode="right passcode"))
+    world.execute("UPDATE links SET wrong_passcodes = :n", n=PASSCODE_TRIES - 1)
+    assert desk.came(_id(made), made.secret, "wrong") == "WrongPasscodeError"
+    assert desk.came(_id(made), made.secret, "right passcode") == "LinkNotFoundError"
+
+
+def test_links_are_listed_to_their_creator_and_to_administrators_of_the_album(world: World, desk: Desk) -> None:
+    alice, ada, bob = world.person("alice"), world.person("ada"), world.person("bob")
+    album = world.album(alice, bob, ada)
+    world.execute(
+        "UPDATE album_members SET is_admin = true WHERE user_pk = :pk AND album_pk = :a",
+        pk=ada.user,
+        a=world.key(album),
+    )
+    made = [desk.make(alice, LinkDraft(title=f"Album {number}", album=album)) for number in range(3)]
+    own = desk.make(alice, of(world.series(world.inbox(alice))))
+    for admin in (alice, ada):
+        views, total = world.run(desk.links.list(admin, album=album, only_valid=False, page=Page(2, 1)))
+        assert ([view.record.link for view in views], total) == ([_id(made[1]), _id(made[0])], 3)
+    refused = desk.links.list(bob, album=album, only_valid=False, page=Page())
+    assert world.outcome(refused) == "ForbiddenError"
+    assert world.outcome(desk.links.get(ada, _id(made[0]))) == "ok"
+    assert world.outcome(desk.links.get(ada, _id(own))) == "LinkNotFoundError"
+    assert world.outcome(desk.links.get(bob, _id(made[0]))) == "LinkNotFoundError"
+    assert world.outcome(desk.links.get(bob, LinkId("Zz00000000"))) == "LinkNotFoundError"
+    assert desk.revoke(bob, _id(made[0])) == "LinkNotFoundError"
+    assert desk.revoke(ada, _id(made[0])) == "ok"
+    assert {view.record.link for view in desk.listed(alice, only_valid=True)} == {_id(made[1]), _id(made[2]), _id(own)}
+    assert len(desk.listed(alice)) == 4
+    assert world.outcome(desk.links.get(world.user_token(alice, "rwad"), _id(own))) == "ForbiddenError"
+
+
+def test_demotion_and_removal_end_links_to_the_album_for_good(world: World, desk: Desk) -> None:
+    alice, ada = world.person("alice"), world.person("ada")
+    album = world.album(alice)
+    use = world.use(alice)
+    world.run(world.albums.members.promote(alice, album, "ada", asked=use))
+    made = desk.make(ada, LinkDraft(title="Album", album=album))
+    assert desk.came(_id(made), made.secret) == "ok"
+    world.run(world.albums.members.demote(alice, album, "ada", asked=use))
+    assert desk.came(_id(made), made.secret) == "LinkNotFoundError"
+    world.run(world.albums.members.promote(alice, album, "ada", asked=use))
+    assert desk.came(_id(made), made.secret) == "LinkNotFoundError"
+    assert ("link-revoked", _id(made), []) in world.audit()
+
+
+def test_ended_visits_are_cleared_away(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    made = desk.make(alice, of(world.series(world.inbox(alice))))
+    desk.open(_id(made), made.secret)
+    assert world.run(desk.links.clear()) == 0
+    world.moved = LINK_VISIT + timedelta(seconds=1)
+    assert world.run(desk.links.clear()) == 1
