@@ -176,6 +176,9 @@ class Settings(BaseSettings):
         description="Days for which a series that nobody holds any longer is kept for its origin, until it is purged.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    shared_series: int = Field(
+        default=1000, ge=1, le=4000, description="Series that one call to `/api/shares` may name at most."
+    )
     outbound_allowed: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Comma list of `host:port` that webhooks and report providers may have whatever their address is, "

@@ -344,10 +344,13 @@ class TooManyRequestsError(KheopsError):
 
 
 class ClientGoneError(KheopsError):
-    """The client left before its body was complete."""
+    """The client left before its body was complete; or the body's transfer coding is malformed, which looks alike."""
 
     code = "client-gone"
     message = "Client closed the request"
+
+    def __init__(self) -> None:
+        super().__init__("The body broke off, or its transfer coding is malformed.")
 
 
 class UnavailableError(KheopsError):

@@ -70,6 +70,8 @@ class MemoryArchive:
         """So many answers are lost, and what they answer is sent again."""
         self.unsearchable: set[SopInstanceUID] = set()
         """There, and not yet found by a search: searches lag."""
+        self.undeletable: set[SopInstanceUID] = set()
+        """Still there when their series is reported as deleted."""
         self.batches_under_way = 0
         self.before_answer: Callable[[], Awaitable[None]] | None = None
         """Runs when everything is stored and the answer is not yet out."""
@@ -134,6 +136,11 @@ class MemoryArchive:
     async def delete_instance(self, ref: InstanceRef) -> None:
         self._check()
         self.files.pop(ref, None)
+
+    async def delete_series(self, ref: SeriesRef) -> None:
+        self._check()
+        for each in [one for one in self.files if one.series == ref and one.sop_instance_uid not in self.undeletable]:
+            del self.files[each]
 
     async def aclose(self) -> None:
         return

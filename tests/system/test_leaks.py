@@ -8,8 +8,10 @@ request's id, a multipart boundary, ids and times of what the requests themselve
 The one exemption, by name: STOW-RS, whose failure reason 0x0124 tells a writer that a UID is in use.
 """
 
+import io
 import re
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pydicom
 import pytest
 from sqlalchemy import Connection, CursorResult, text
 
@@ -365,6 +368,11 @@ def _requests(world: World, *, thin: bool = False) -> Iterable[tuple[str, str, s
                 for album in world.albums.values():
                     yield method, path, f"album={album}"
                 yield method, path, "inbox=true"
+            if method == "GET" and resource in {resources.Study, resources.Series}:
+                yield method, path, _ZIP
+            if method == "GET" and resource is resources.Studies:
+                yield from ((method, path, f"album={album}&{_ZIP}") for album in world.albums.values())
+                yield method, path, f"inbox=true&{_ZIP}"
             if method == "GET" and resource in {resources.Study, resources.Metadata}:
                 for album in world.albums.values():
                     yield method, path, f"album={album}"
@@ -392,6 +400,7 @@ def _requests(world: World, *, thin: bool = False) -> Iterable[tuple[str, str, s
                     yield method, path, f"album={album}"
 
 
+_ZIP = "accept=application/zip"
 _BOUNDARY = re.compile(r"boundary=\"?([^\";]+)")
 _MADE = re.compile(rb'"(album_id|id|access_token|secret|[a-z_]*time)":"[^"]*"')
 
@@ -406,12 +415,26 @@ def _seen(response: httpx.Response) -> tuple[int, list[tuple[str, str]], bytes]:
         if name in {"date", "x-request-id", "connection"}:
             continue
         headers.append((name, value.replace(boundary[1], "B") if boundary else value))
+    if response.headers.get("content-type") == "application/zip":
+        return response.status_code, headers, _archived(body)
     if boundary:
         body = body.replace(boundary[1].encode(), b"B")
     if response.request.method in {"POST", "PATCH"} or b'"album_id"' in body:
         body = _MADE.sub(rb'"\1":""', body)
         headers = [(name, value) for name, value in headers if name != "content-length"]
     return response.status_code, headers, body
+
+
+def _archived(body: bytes) -> bytes:
+    """Return what an archive holds, without the moment and the UID of its directory, which no two share."""
+    with zipfile.ZipFile(io.BytesIO(body)) as read:
+        entries = [(name, read.read(name)) for name in read.namelist() if name != "DICOMDIR"]
+        directory = pydicom.dcmread(io.BytesIO(read.read("DICOMDIR")))
+    records = [record.to_json_dict() for record in directory.DirectoryRecordSequence]
+    for record in records:
+        # Offsets, which the length of that UID moves.
+        del record["00041400"], record["00041420"]
+    return repr((entries, records)).encode()
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,7 @@ PROTOCOLS = ("http/1.1", "h2c")
 MOST_RESIDENT = 200
 """MiB a process, whatever the size of a body."""
 MIB = 1024 * 1024
+_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass
@@ -193,6 +194,31 @@ def test_200_mb_are_stored_and_retrieved_in_constant_memory(system: System, prot
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_gibibyte_is_stored_and_retrieved_in_constant_memory(system: System, protocol: str) -> None:
     _store_and_retrieve(system, protocol, 1024 * MIB, seconds=300)
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [("/studies", 'multipart/related; type="application/dicom"; boundary=b'), ("/albums", _FORM)],
+    ids=["upload", "form"],
+)
+def test_body_whose_transfer_coding_is_malformed_is_a_bad_request(system: System, path: str, media_type: str) -> None:
+    with system.client("bulk") as client:
+        client.get("/studies").raise_for_status()
+    head = (
+        f"POST /api{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {system.tokens['bulk']}\r\n"
+        f"Content-Type: {media_type}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    before = len((system.logs / "services.log").read_text("utf-8"))
+    with socket.create_connection(("127.0.0.1", system.port), timeout=10) as connection:
+        connection.sendall(head.encode() + b"5\r\n--b\r\n\r\nno size\r\n")
+        answer = b""
+        while b"}" not in answer:
+            received = connection.recv(65536)
+            assert received, answer
+            answer += received
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"urn:kheops:problem:client-gone" in answer
+    assert '"request.failed"' not in (system.logs / "services.log").read_text("utf-8")[before:]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -88,7 +88,6 @@ __all__ = [
     "admit",
     "admit_instance",
     "comment_on_study",
-    "download",
     "introspect",
     "look_up_people",
     "manage_capabilities",
@@ -101,6 +100,7 @@ __all__ = [
     "read_instance",
     "read_scope",
     "read_series",
+    "read_whole",
     "remove_from_inbox",
     "revoke_capability",
     "see_capability",
@@ -177,10 +177,11 @@ def _link_scope(principal: LinkVisit, source: Source) -> ReadScope | Denied:
     return ReadScope(Scope(principal.user, link=principal.pk, sending=True))
 
 
-def download(principal: Principal) -> UserPk | Denied:
-    """Decide whether ``principal`` may retrieve whole studies and series as files, which no viewer needs.
+def read_whole(principal: Principal) -> UserPk | Denied:
+    """Decide whether ``principal`` may retrieve whole studies and series at once, which viewers can do without.
 
-    What of it they may read is not decided here. Only links can be without it.
+    What of it they may read is not decided here. Only links that are for viewing can be without it; archives are
+    `kheops.domain.export_policy`'s to decide.
     """
     if isinstance(principal, LinkVisit) and not principal.download:
         return Denied(Reason.TOKEN_LACKS_DOWNLOAD)

@@ -49,7 +49,10 @@ def migrate() -> None:
 
 @application.command()
 def reconcile() -> None:
-    """Settle what crashes left, and clear away ended tokens. Exit code 1 if the store could not say."""
+    """Settle what crashes left, bring marked series in step with the store, and clear away ended tokens.
+
+    Exit code 1 if the store could not say.
+    """
 
     async def work(process: Process) -> bool:
         result = await process.reconciler.run()
@@ -62,8 +65,10 @@ def reconcile() -> None:
         for outcome in ("confirmed", "orphaned", "released", "unchanged"):
             typer.echo(f"{outcome}: {result.instances[outcome]}")
         typer.echo(f"series forgotten: {result.series_forgotten}")
-        typer.echo(f"unanswered by the store: {result.unanswered}")
-        return result.unanswered == 0
+        for outcome in ("added", "dropped", "left"):
+            typer.echo(f"{outcome} in marked series: {result.catalog.instances[outcome]}")
+        typer.echo(f"unanswered by the store: {result.unanswered + result.catalog.unanswered}")
+        return result.is_whole
 
     if not _with_process(work):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ reason, never to whoever chose the address: the difference would map our network
 
 import asyncio
 import ipaddress
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -30,6 +31,8 @@ _LOG = get_logger(__name__)
 OUTBOUND_SECONDS: Final = 10.0
 """Seconds for a whole exchange, name and connection included, however slowly its bytes drip."""
 _PORTS: Final = {"http": 80, "https": 443}
+_LAST_PORT: Final = 65535
+_AUTHORITY: Final = re.compile(r"https?://([^/?#]+)", re.IGNORECASE)
 _URL_LENGTH: Final = 1024
 _OK: Final = 200
 _TRIED: Final = 3
@@ -248,9 +251,10 @@ class OutboundGuard:
             port = parsed.port or _PORTS.get(parsed.scheme)
         except (httpx.InvalidURL, ValueError):
             raise BadRequestError("The URL is malformed.") from None
-        if port is None or not parsed.host:
+        written = _AUTHORITY.match(url)
+        if port is None or not parsed.host or written is None or not 0 < port <= _LAST_PORT:
             raise BadRequestError("The URL must be absolute, https or http.")
-        if parsed.userinfo or "@" in parsed.netloc.decode("ascii") or parsed.fragment or "%" in parsed.host:
+        if parsed.userinfo or "@" in written[1] or parsed.fragment or "%" in parsed.host:
             raise BadRequestError("The URL must have no user, fragment or zone.")
         # What the TLS handshake and the resolver see; a last dot changes neither the name nor what is allowed.
         destination = _Destination(parsed, parsed.raw_host.decode("ascii").lower().strip("[]").rstrip("."), port)

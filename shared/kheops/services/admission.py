@@ -137,7 +137,9 @@ def admit(
     instance = policy.admit_instance(admission, ref)
     assert not isinstance(instance, Denied)
     existing = instance_rows.find_instance(tx, ref.sop_instance_uid)
-    if existing is not None:
+    if existing is not None and not (
+        existing.ref.series == ref.series and reservations.take_over_withheld(tx, existing)
+    ):
         return _met(tx, upload, ref, existing, admission, at)
     reservation = Reservation(
         upload_id=upload.upload_id,

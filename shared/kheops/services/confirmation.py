@@ -23,7 +23,6 @@ from kheops.ids import AlbumPk, SeriesPk, SopInstanceUID
 from kheops.services.admission import Digest, Upload, store_facts
 from kheops.services.webhook_events import tell_new_series
 from kheops.storage import audit, holdings, instance_rows, reservations, roles, series_rows, standing
-from kheops.storage.catalog_contents import mark_dirty
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
 from kheops.storage.instance_rows import InstanceRecord
@@ -157,14 +156,12 @@ def _keep_from_everybody(
     """Settle an instance whose uploader has lost the right: nobody sees it.
 
     In a series that nobody has it is put on record, so that the series's origin may take both back. In one that
-    somebody reads it is not: its reservation is released, and the series marked for the reconciler, since the store
-    holds more of it than the catalog.
+    somebody reads it is withheld, until somebody who may stores it again.
     """
     if record.is_confirmed:
         return
     if series.record.state is SeriesState.CONFIRMED:
-        reservations.release_instance(tx, arrived.ref.sop_instance_uid, upload_id=record.upload_id)
-        mark_dirty(tx, arrived.ref.series)
+        reservations.withhold_instance(tx, arrived.ref.sop_instance_uid)
         return
     instance_rows.confirm_instance(tx, record, arrived.digest, at)
     if series.record.state is SeriesState.RESERVED:

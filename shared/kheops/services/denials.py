@@ -11,7 +11,7 @@ _WORDS: Final = {
     Reason.TOKEN_LACKS_READ: "This token may not read.",
     Reason.TOKEN_LACKS_WRITE: "This token may not write.",
     Reason.TOKEN_LACKS_APPROPRIATE: "This token may not pass series on.",
-    Reason.TOKEN_LACKS_DOWNLOAD: "This link shows images and gives no whole files of studies or series.",
+    Reason.TOKEN_LACKS_DOWNLOAD: "This token shows images and downloads nothing.",
     Reason.TOKEN_KIND: "You don't have the permission to do this with this type of token.",
     Reason.ALBUM_ROLE: "You don't have the permission to do this on this album.",
     Reason.NOT_ADMINISTRATOR: "Only administrators of the installation may do this.",

@@ -1,4 +1,4 @@
-"""Settling what crashes left: reservations whose lease has run out, and the audit chain."""
+"""Settling what crashes left, bringing dirty series in step with the store, and sealing the audit trail."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from kheops.clock import Clock
 from kheops.errors import KheopsError
 from kheops.observability import get_logger
 from kheops.services.confirmation import Resolver
+from kheops.services.dirty_series import CatalogKeeper, InStep
 from kheops.storage import audit, reservations
 from kheops.storage.engine import Database
 
@@ -29,6 +30,13 @@ class Reconciliation:
     series_forgotten: int = 0
     unanswered: int = 0
     """Reservations about which the store could not say anything now; the next run asks again."""
+    catalog: InStep = field(default_factory=InStep)
+    """What became of series that were marked as differing from the store."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the store could say everything."""
+        return not self.unanswered and not self.catalog.unanswered
 
 
 class Reconciler:
@@ -44,9 +52,13 @@ class Reconciler:
         self._database = database
         self._clock = clock
         self._resolver = Resolver(database, archive, clock)
+        self._keeper = CatalogKeeper(database, archive, clock)
 
     async def run(self) -> Reconciliation:
-        """Settle every reservation whose lease has run out. Safe beside running uploads and other runs."""
+        """Settle every reservation whose lease has run out, and compare every series that was marked.
+
+        Safe beside running uploads and other runs.
+        """
         result = Reconciliation()
         passed: set[str] = set()
         while True:
@@ -65,6 +77,7 @@ class Reconciler:
         result.series_forgotten = await self._database.run(
             partial(reservations.sweep_empty_reservations, at=self._clock())
         )
+        result.catalog = await self._keeper.run()
         if result.instances or result.series_forgotten or result.unanswered:
             _LOG.info(
                 "reconcile.done",

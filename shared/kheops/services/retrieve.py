@@ -11,7 +11,7 @@ from typing import Final
 
 from kheops.archive.port import Archive, ArchiveAbsentError, ArchiveStream
 from kheops.dicomweb.media_types import Choice, Framing
-from kheops.domain.policy import Denied, ReadableInstance, ReadScope, download, read_instance, read_series
+from kheops.domain.policy import Denied, ReadableInstance, ReadScope, read_instance, read_series, read_whole
 from kheops.domain.resources import InstanceRef, SeriesFacts, SeriesRef
 from kheops.errors import NotFoundError
 from kheops.ids import StudyInstanceUID
@@ -64,13 +64,13 @@ class Retrieval:
 
     async def study(self, asked: Asked, study: StudyInstanceUID, choice: Choice) -> ArchiveStream:
         """Open the confirmed instances of all series of a study that the caller sees, as one multipart body."""
-        _may_download(asked)
+        _whole_is_permitted(asked)
         series = await self._granted_study(asked, study)
         return await self._joined(asked, series, choice)
 
     async def series(self, asked: Asked, ref: SeriesRef, choice: Choice) -> ArchiveStream:
         """Open the confirmed instances of a series as one multipart body."""
-        _may_download(asked)
+        _whole_is_permitted(asked)
         series = await self._granted_series(asked, ref)
         return await self._joined(asked, [series], choice)
 
@@ -201,8 +201,8 @@ class Retrieval:
             yield MetadataAnswer(stream, each.ref, frozenset(contents.confirmed))
 
 
-def _may_download(asked: Asked) -> None:
-    denied = download(asked.principal)
+def _whole_is_permitted(asked: Asked) -> None:
+    denied = read_whole(asked.principal)
     if isinstance(denied, Denied):
         refuse(denied)
 

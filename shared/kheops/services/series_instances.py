@@ -12,7 +12,7 @@ from kheops.domain.resources import SeriesFacts
 from kheops.errors import UnavailableError
 from kheops.ids import SopInstanceUID
 from kheops.observability import get_logger
-from kheops.storage import catalog_contents
+from kheops.storage import catalog_contents, dirty_series
 from kheops.storage.catalog_contents import SeriesContents
 from kheops.storage.engine import Database
 
@@ -111,7 +111,7 @@ async def mark_dirty(database: Database, ref: ReadableSeries) -> None:
     """Ask the reconciler to compare a series with the store; an answer never fails for that."""
     _LOG.warning("catalog.differs_from_store")
     try:
-        await database.run(partial(catalog_contents.mark_dirty, ref=ref))
+        await database.run(partial(dirty_series.mark_dirty, ref=ref))
     except UnavailableError as error:
         _LOG.warning("catalog.not_marked_dirty", error=type(error).__name__)
 

@@ -151,6 +151,70 @@ class Sharing:
 
         await self._database.run(work)
 
+    async def share_with_album(
+        self, principal: Principal, chosen: Sequence[SeriesRef], album: AlbumId, *, source: NamedSource, asked: Use
+    ) -> None:
+        """Put chosen series into an album that the caller may add to: all of them, or none.
+
+        Parameters
+        ----------
+        principal
+            Who asks.
+        chosen
+            The series.
+        album
+            Where to.
+        source
+            Where from.
+        asked
+            The use, as it goes to the audit trail with the series added to it.
+
+        Raises
+        ------
+        AlbumNotFoundError, ForbiddenError
+            As `put_into_album`.
+        NotFoundError
+            If the caller may not send one of them, hidden and absent alike; which one is not told.
+        """
+
+        def work(tx: Connection) -> None:
+            key = permitted_and_locked(tx, principal, AlbumAction.ADD_SERIES, album)
+            target = _target(principal, roles.role_in(tx, principal.user, key, groups=groups_of(principal)))
+            ready = _all_sendable(tx, principal, _send_scope(tx, principal, source), chosen)
+            added = set(self._put(tx, principal, target.album, ready, replace(asked, subject=album)))
+            new = [each for each in ready if each.ref.series_instance_uid in added]
+            at = self._clock()
+            for study in dict.fromkeys(each.ref.study_instance_uid for each in new):
+                series = [each.ref.series_instance_uid for each in new if each.ref.study_instance_uid == study]
+                mutation = Mutation(MutationType.IMPORT_SERIES, study=study, series=series)
+                add_event(tx, target.album, mutation, by=principal, at=at)
+            sent: dict[SeriesPk, int | None] = {each.pk: None for each in new}
+            if sent:
+                tell_new_series(tx, sent, target=target.album, by=principal, source=ImportSource.SEND, at=at)
+
+        await self._database.run(work)
+
+    async def share_with_user(
+        self, principal: Principal, chosen: Sequence[SeriesRef], user: str, *, source: NamedSource, asked: Use
+    ) -> None:
+        """Put chosen series into somebody's inbox: all of them, or none.
+
+        Raises
+        ------
+        UserNotFoundError
+            As `send_to_user`.
+        AlbumNotFoundError, ForbiddenError, NotFoundError
+            As `share_with_album`.
+        """
+
+        def work(tx: Connection) -> None:
+            scope = _send_scope(tx, principal, source)
+            person = person_of(tx, user, default_issuer=self._default_issuer)
+            ready = _all_sendable(tx, principal, scope, chosen)
+            self._put(tx, principal, person.inbox, ready, replace(asked, subject=f"{person.iss} {person.sub}"))
+
+        await self._database.run(work)
+
     async def remove_from_album(
         self, principal: Principal, selection: Selection, album: AlbumId, *, asked: Use
     ) -> None:
@@ -291,6 +355,17 @@ def _sendable(tx: Connection, principal: Principal, scope: ReadScope, selection:
         ref = policy.send_series(principal, held.facts)
         if not isinstance(ref, Denied):
             ready.append(_Ready(held.pk, ref))
+    return ready
+
+
+def _all_sendable(tx: Connection, principal: Principal, scope: ReadScope, chosen: Sequence[SeriesRef]) -> list[_Ready]:
+    ready = []
+    for held in holdings.find_held_of(tx, scope, chosen):
+        ref = policy.send_series(principal, held.facts)
+        if not isinstance(ref, Denied):
+            ready.append(_Ready(held.pk, ref))
+    if len(ready) != len(set(chosen)):
+        raise NotFoundError
     return ready
 
 

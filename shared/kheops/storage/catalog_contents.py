@@ -13,7 +13,7 @@ from kheops.ids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
 from kheops.storage.role_rows import ROLE_COLUMNS, role_of
 from kheops.storage.visibility import HOLDS, scope_parameters
 
-__all__ = ["SeriesContents", "contents_of_series", "mark_dirty", "reach_of_series", "series_of_study"]
+__all__ = ["SeriesContents", "contents_of_series", "reach_of_series", "series_of_study"]
 
 _SERIES_OF_STUDY: Final = text(f"""
     SELECT {ROLE_COLUMNS}, s.series_instance_uid
@@ -27,11 +27,6 @@ _CONTENTS: Final = text("""
     WHERE s.study_instance_uid = :study AND s.series_instance_uid = :series AND s.state = 'confirmed'
     ORDER BY CASE WHEN i.instance_number ~ '^-?[0-9]{1,10}$' THEN CAST(i.instance_number AS bigint) END,
              i.sop_instance_uid
-""")
-
-_MARK_DIRTY: Final = text("""
-    UPDATE series SET dirty = true
-    WHERE study_instance_uid = :study AND series_instance_uid = :series AND NOT dirty
 """)
 
 
@@ -72,8 +67,3 @@ def contents_of_series(tx: Connection, ref: ReadableSeries) -> SeriesContents:
         confirmed=tuple(SopInstanceUID(row.sop_instance_uid) for row in rows if row.is_confirmed),
         reserved=frozenset(SopInstanceUID(row.sop_instance_uid) for row in rows if not row.is_confirmed),
     )
-
-
-def mark_dirty(tx: Connection, ref: SeriesRef) -> None:
-    """Ask the reconciler to compare a series with the store."""
-    tx.execute(_MARK_DIRTY, {"study": ref.study_instance_uid, "series": ref.series_instance_uid})

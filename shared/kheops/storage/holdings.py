@@ -5,7 +5,7 @@ orphan. Whoever locks an album as well locks the album first, and several series
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -32,6 +32,7 @@ __all__ = [
     "Selection",
     "add_series",
     "find_held",
+    "find_held_of",
     "find_orphans",
     "remove_everything",
     "remove_series",
@@ -67,10 +68,12 @@ _SELECTED: Final = """
     AND s.study_instance_uid = :study
     AND (CAST(:series AS text) IS NULL OR s.series_instance_uid = CAST(:series AS text))
 """
+_CHOSEN: Final = "AND s.series_instance_uid = ANY (CAST(:chosen AS text[]))"
 _HELD: Final = f"""
     SELECT {ROLE_COLUMNS}, s.pk AS series_pk, s.study_instance_uid, s.series_instance_uid
-    {HOLDS} {_SELECTED} AND s.pk = ANY (:locked) ORDER BY s.pk
+    {HOLDS}
 """
+_LOCKED: Final = "AND s.pk = ANY (:locked) ORDER BY s.pk"
 _ORPHANS: Final = f"""
     SELECT s.pk, s.study_instance_uid, s.series_instance_uid, s.state, s.origin_user_pk, s.origin_album_pk
     FROM series s
@@ -158,13 +161,25 @@ def find_held(tx: Connection, scope: ReadScope, selection: Selection) -> list[He
 
     Only rows that the scope reaches are locked: nobody waits for, or is seen waiting for, what they may not know of.
     """
-    parameters = {**scope_parameters(scope), "study": selection.study, "series": selection.series}
-    found = tx.execute(text(f"{VISIBLE_SERIES} {_SELECTED} ORDER BY s.pk"), parameters).scalars().all()
+    return _held(tx, scope, _SELECTED, {"study": selection.study, "series": selection.series})
+
+
+def find_held_of(tx: Connection, scope: ReadScope, refs: Sequence[SeriesRef]) -> list[HeldSeries]:
+    """Do as `find_held` for several series; one that is named under another study than its own is not found."""
+    wanted = frozenset(refs)
+    held = _held(tx, scope, _CHOSEN, {"chosen": [ref.series_instance_uid for ref in refs]})
+    return [each for each in held if each.facts.ref in wanted]
+
+
+def _held(tx: Connection, scope: ReadScope, condition: str, chosen: Mapping[str, object]) -> list[HeldSeries]:
+    # ``condition`` is one of the two constants above.
+    parameters = {**scope_parameters(scope), **chosen}
+    found = tx.execute(text(f"{VISIBLE_SERIES} {condition} ORDER BY s.pk"), parameters).scalars().all()
     if not found:
         return []
     _lock(tx, [SeriesPk(key) for key in found])
     # Read again under the lock: a pointer may have gone in between.
-    rows = tx.execute(text(_HELD), {**parameters, "locked": list(found)}).all()
+    rows = tx.execute(text(f"{_HELD} {condition} {_LOCKED}"), {**parameters, "locked": list(found)}).all()
     holdings: dict[tuple[SeriesPk, SeriesRef], list[Holding]] = defaultdict(list)
     for row in rows:
         holdings[SeriesPk(row.series_pk), _ref(row)].append(role_of(row))

@@ -24,6 +24,8 @@ __all__ = [
     "reserve_instance",
     "reserve_series",
     "sweep_empty_reservations",
+    "take_over_withheld",
+    "withhold_instance",
 ]
 
 
@@ -43,6 +45,9 @@ class Reservation:
     lease_until: datetime
     at: datetime
 
+
+_WITHHELD: Final = "withheld"
+"""Stands for the id of an upload; none of those is a word."""
 
 _CAPABILITY_KEY: Final = "(SELECT pk FROM capabilities WHERE id = CAST(:capability AS text))"
 
@@ -171,6 +176,30 @@ def release_instance(tx: Connection, instance: SopInstanceUID, *, upload_id: str
             ),
             {"pk": series},
         )
+
+
+def withhold_instance(tx: Connection, instance: SopInstanceUID) -> None:
+    """Keep the reservation of an instance for good, for nobody.
+
+    The store has it, and whoever sent it had lost the right by then. Without its row, the comparison of catalog and
+    store would take it for data that came by another way, and show it.
+    """
+    tx.execute(
+        text(
+            "UPDATE instances SET upload_id = :withheld, lease_until = timestamptz '9999-12-31 00:00:00Z', "
+            "target_pk = NULL, uploader_pk = NULL, capability_pk = NULL, viewer_token_pk = NULL, "
+            "report_token_pk = NULL WHERE sop_instance_uid = :instance AND state = 'reserved'"
+        ),
+        {"withheld": _WITHHELD, "instance": instance},
+    )
+
+
+def take_over_withheld(tx: Connection, record: InstanceRecord) -> bool:
+    """Forget a withheld reservation, for somebody who may store the instance; ``False`` if it is another one."""
+    if record.upload_id != _WITHHELD:
+        return False
+    release_instance(tx, record.ref.sop_instance_uid, upload_id=_WITHHELD)
+    return True
 
 
 def expired_instances(tx: Connection, at: datetime, *, limit: int) -> Sequence[InstanceRecord]:

@@ -21,6 +21,7 @@ from kheops.web.api import (
     probes,
     report_providers,
     reports,
+    shares,
     tokens,
     viewers,
     webhooks,
@@ -218,6 +219,7 @@ TABLE: Final = RouteTable(
             public=True,
             declared=tokens.INTROSPECT,
         ),
+        Route(("POST",), "/shares", shares.share, UseKind.SHARE, declared=shares.SHARE),
         Route(
             ("GET",),
             "/albums/{album}/reportproviders",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from kheops.domain.principals import Principal
@@ -14,6 +14,7 @@ from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import (
     BadFormParameterError,
     BadQueryParameterError,
+    ClientGoneError,
     MissingCredentialsError,
     PayloadTooLargeError,
     UnsupportedMediaTypeError,
@@ -153,12 +154,17 @@ class Call:
             If it is larger than 64 KiB.
         BadFormParameterError
             If it is not UTF-8 or contains control characters.
+        ClientGoneError
+            If it breaks off, or its transfer coding is malformed.
         """
         body = bytearray()
-        async for chunk in self.request.stream():
-            body += chunk
-            if len(body) > _FORM_LIMIT:
-                raise PayloadTooLargeError("A form may have 64 KiB at most.")
+        try:
+            async for chunk in self.request.stream():
+                body += chunk
+                if len(body) > _FORM_LIMIT:
+                    raise PayloadTooLargeError("A form may have 64 KiB at most.")
+        except ClientDisconnect:
+            raise ClientGoneError from None
         media_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/x-www-form-urlencoded" and (body or media_type):
             raise UnsupportedMediaTypeError("Send application/x-www-form-urlencoded.")

@@ -12,6 +12,7 @@ from kheops.web.pages.assets import asset
 from kheops.web.pages.failures import failure
 from kheops.web.pages.gate import signed_in
 from kheops.web.pages.home import home
+from kheops.web.pages.links import link
 from kheops.web.pages.login import CALLBACK, callback, login, logout
 from kheops.web.pages.studies import studies
 from kheops.web.pages.tokens import make_token, token
@@ -33,6 +34,7 @@ TABLE: Final = RouteTable(
         Route(("GET",), CALLBACK, callback, UseKind.LOGIN, public=True),
         Route(("POST",), "/logout", logout, UseKind.LOGOUT, public=True),
         Route(("GET",), "/assets/{asset}", asset, public=True),
+        Route(("GET",), "/s/{link}", link, UseKind.LINK_OPENED, public=True),
         Route(("GET",), "/studies", signed_in(studies, _SEARCH), _SEARCH),
         Route(("GET",), "/albums", signed_in(albums, _ALBUM), _ALBUM),
         Route(("GET",), "/albums/{album}", signed_in(album, _ALBUM), _ALBUM),

@@ -64,7 +64,8 @@ def test_a_provider_is_registered_read_listed_changed_and_removed(run: Run) -> N
             assert (await at.served.call(method, path, by="alice")).status_code == 404
         assert (await at.served.call("GET", _path(at), by="bob")).headers["x-total-count"] == "1"
         kinds = at.served.world.rows(
-            "SELECT kind, subject FROM audit WHERE kind ~ 'report-provider-[cer].*ed$' ORDER BY pk"
+            "SELECT kind, subject FROM audit "
+            "WHERE kind ~ 'report-provider-[cer].*ed$' AND outcome = 'granted' ORDER BY pk"
         )
         assert kinds[1:] == [
             ("report-provider-created", second["client_id"]),

@@ -81,7 +81,11 @@ def test_an_album_goes_on_with_the_member_who_joined_first(run: Run) -> None:
         await as_root(served, "PUT", "/api/users/bob/suspension", {"reason": "away"})
         await as_root(served, "DELETE", ALICE)
         listed = await served.call("GET", f"/api/albums/{album}/users", by="carol")
-        assert {each["sub"]: each["is_admin"] for each in listed.json()} == {"bob": False, "carol": True, "dora": False}
+        assert {each["sub"]: each["is_admin"] for each in listed.json()} == {
+            "bob": False,
+            "carol": True,
+            "dora": False,
+        }
         issuer = served.issuer.issuer
         assert audited(served, "admin-changed") == [("granted", f"{album} {issuer} carol", None)]
 
@@ -143,9 +147,7 @@ def test_two_administrators_of_an_album_erased_at_once_leave_it_an_administrator
     async def body(served: Served) -> None:
         album = await album_of(served, "alice", "bob", "carol")
         await served.call("PUT", f"/api/albums/{album}/users/bob/admin", by="alice")
-        answers = await asyncio.gather(
-            as_root(served, "DELETE", ALICE), as_root(served, "DELETE", "/api/users/bob")
-        )
+        answers = await asyncio.gather(as_root(served, "DELETE", ALICE), as_root(served, "DELETE", "/api/users/bob"))
         assert [each.status_code for each in answers] == [204, 204]
         listed = await served.call("GET", f"/api/albums/{album}/users", by="carol")
         assert [(each["sub"], each["is_admin"]) for each in listed.json()] == [("carol", True)]

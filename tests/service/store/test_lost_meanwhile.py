@@ -88,7 +88,8 @@ def test_a_member_who_is_removed_during_the_upload_adds_nothing_to_the_album(wor
     world.archive.before_answer = meanwhile
     report = world.store(bob, a_file(study=study, series=series, instance=late), album=ALBUM)
     assert stored(report) == set()
-    assert world.instance_states() == {first: "confirmed"}
+    assert world.instance_states() == {first: "confirmed", late: "reserved"}
+    assert world.states() == {series: ("confirmed", 1)}
 
 
 LEFT = {
@@ -124,7 +125,7 @@ def test_what_a_crash_left_is_nobodys_where_the_grant_has_gone(world: StoreWorld
     assert len(world.rows("SELECT * FROM album_series")) == (became == "confirmed")
 
 
-def test_what_a_crash_left_for_a_series_that_others_read_is_released_where_the_grant_has_gone(
+def test_what_a_crash_left_for_a_series_that_others_read_is_withheld_where_the_grant_has_gone(
     world: StoreWorld,
 ) -> None:
     alice = world.person("alice")
@@ -138,4 +139,4 @@ def test_what_a_crash_left_for_a_series_that_others_read_is_released_where_the_g
     world.execute("UPDATE series SET number_of_instances = 1")
     assert world.reconcile().instances == {"orphaned": 1}
     assert world.states() == {series: ("confirmed", 1)}
-    assert world.instance_states() == {first: "confirmed"}
+    assert world.instance_states() == {first: "confirmed", late: "reserved"}

@@ -263,8 +263,7 @@ def test_a_grant_lost_while_the_store_works_adds_nothing_to_a_series_that_others
     report = world.store(alice, a_file(study=study, series=series, instance=late))
     assert stored(report) == set()
     assert world.states() == {series: ("confirmed", 1)}
-    assert world.instance_states() == {first: "confirmed"}
-    assert world.rows("SELECT dirty FROM series") == [(True,)]
+    assert world.instance_states() == {first: "confirmed", late: "reserved"}
 
 
 def test_who_leaves_the_album_of_origin_on_the_way_adds_nothing(world: StoreWorld) -> None:
@@ -294,7 +293,8 @@ def test_who_leaves_the_album_of_origin_on_the_way_adds_nothing(world: StoreWorl
     world.archive.before_answer = leave
     report = world.store(bob, a_file(study=study, series=series, instance=late))
     assert stored(report) == set()
-    assert world.instance_states() == {first: "confirmed"}
+    assert world.instance_states() == {first: "confirmed", late: "reserved"}
+    assert world.states() == {series: ("confirmed", 1)}
     assert world.holders(series) == {"alice"}
 
 

@@ -86,8 +86,8 @@ class Administration:
         """Disable somebody's account."""
         self.change(user_name, enabled=False)
 
-    def new_client(self, name: str, redirect_uri: str) -> Client:
-        """Register a client of the realm that has nothing to do with us: its tokens are for ``account``."""
+    def new_client(self, name: str, redirect_uri: str) -> tuple[Client, str]:
+        """Register a client of the realm that has nothing to do with us; return also whom its tokens are for."""
         audience = {
             "name": "audience",
             "protocol": "openid-connect",
@@ -107,7 +107,7 @@ class Administration:
                 "attributes": {"access.token.header.type.rfc9068": "true"},
             },
         )
-        return Client(name, name, (redirect_uri,))
+        return Client(name, name, (redirect_uri,)), "account"
 
     def new_key(self) -> None:
         """Sign with a new key from now on, the old one being still published."""

@@ -52,11 +52,11 @@ class CanailleAdministration:
         """Lock somebody's account."""
         self._command("set", "user", user_name, "--lock-date", clock.now().isoformat())
 
-    def new_client(self, name: str, redirect_uri: str) -> Client:
-        """Register a client that has nothing to do with us: its tokens are for itself."""
+    def new_client(self, name: str, redirect_uri: str) -> tuple[Client, str]:
+        """Register a client that has nothing to do with us; return also whom its tokens are for: itself."""
         client = Client(name, name, (redirect_uri,))
         self._seed(clients=[client])
-        return client
+        return client, name
 
     def new_key(self) -> None:
         """Sign with a new key from now on, the old one being still published. It takes a restart of canaille."""

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kheops.domain import policy
-from kheops.domain.policy import AlbumAction, Denied, ReportGrant, Scope, Source, StoreTarget
-from kheops.domain.policy import Reason as R
+from kheops.domain.policy import AlbumAction, Denied, Reason, ReportGrant, Scope, Source, StoreTarget
 from kheops.domain.principals import (
     AlbumCapability,
     CapabilityPermissions,
@@ -74,7 +73,7 @@ def facts(*holdings: AlbumRole, study: StudyInstanceUID = ONE) -> SeriesFacts:
     return SeriesFacts(SeriesRef(study, SeriesInstanceUID("1.5")), holdings)
 
 
-def reason(decided: object) -> R | None:
+def reason(decided: object) -> Reason | None:
     return decided.reason if isinstance(decided, Denied) else None
 
 
@@ -88,15 +87,15 @@ def test_it_reads_its_studies_in_its_album(study: StudyInstanceUID) -> None:
 @pytest.mark.parametrize(
     ("token", "held", "why"),
     [
-        (report(), facts(member, study=ELSEWHERE), R.NO_GRANT),
-        (report(), facts(inbox), R.NO_GRANT),
-        (report(), facts(of_other, inbox), R.NO_GRANT),
-        (report(), None, R.NO_GRANT),
-        (report(letters="w"), facts(member), R.TOKEN_LACKS_READ),
-        (report(capability("w")), facts(member), R.TOKEN_LACKS_READ),
+        (report(), facts(member, study=ELSEWHERE), Reason.NO_GRANT),
+        (report(), facts(inbox), Reason.NO_GRANT),
+        (report(), facts(of_other, inbox), Reason.NO_GRANT),
+        (report(), None, Reason.NO_GRANT),
+        (report(letters="w"), facts(member), Reason.TOKEN_LACKS_READ),
+        (report(capability("w")), facts(member), Reason.TOKEN_LACKS_READ),
     ],
 )
-def test_it_reads_nothing_else(token: ReportToken, held: SeriesFacts | None, why: R) -> None:
+def test_it_reads_nothing_else(token: ReportToken, held: SeriesFacts | None, why: Reason) -> None:
     assert reason(policy.read_series(token, held)) is why
 
 
@@ -105,14 +104,14 @@ def test_it_reads_nothing_else(token: ReportToken, held: SeriesFacts | None, why
     [
         (Source(), Scope(ALICE, album=ALBUM, studies=(ONE, TWO))),
         (Source(album=ALBUM), Scope(ALICE, album=ALBUM, studies=(ONE, TWO))),
-        (Source(album=OTHER), R.NO_GRANT),
-        (Source(inbox=True), R.TOKEN_KIND),
+        (Source(album=OTHER), Reason.NO_GRANT),
+        (Source(inbox=True), Reason.TOKEN_KIND),
     ],
 )
-def test_it_searches_its_studies_in_its_album(source: Source, expected: Scope | R) -> None:
+def test_it_searches_its_studies_in_its_album(source: Source, expected: Scope | Reason) -> None:
     decided = policy.read_scope(report(), source)
     assert (reason(decided) or decided) == expected
-    assert reason(policy.read_scope(report(letters="w"), source)) is R.TOKEN_LACKS_READ
+    assert reason(policy.read_scope(report(letters="w"), source)) is Reason.TOKEN_LACKS_READ
 
 
 @pytest.mark.parametrize("action", list(AlbumAction))
@@ -121,7 +120,7 @@ def test_on_its_album_it_reads_and_adds_and_does_nothing_else(action: AlbumActio
     if action in {AlbumAction.READ_SERIES, AlbumAction.ADD_SERIES}:
         assert decided == ALBUM
     else:
-        assert reason(decided) is R.TOKEN_KIND
+        assert reason(decided) is Reason.TOKEN_KIND
     assert policy.act_on_album(report(), action, of_other) == policy.act_on_album(report(), action, None)
 
 
@@ -129,16 +128,16 @@ def test_on_its_album_it_reads_and_adds_and_does_nothing_else(action: AlbumActio
     ("token", "role", "expected"),
     [
         (report(), member, ALBUM),
-        (report(), inbox, R.TOKEN_KIND),
-        (report(), of_other, R.NO_GRANT),
-        (report(), no_adding, R.ALBUM_ROLE),
-        (report(), None, R.NO_GRANT),
-        (report(letters="r"), member, R.TOKEN_LACKS_WRITE),
-        (report(capability("r")), member, R.TOKEN_LACKS_WRITE),
+        (report(), inbox, Reason.TOKEN_KIND),
+        (report(), of_other, Reason.NO_GRANT),
+        (report(), no_adding, Reason.ALBUM_ROLE),
+        (report(), None, Reason.NO_GRANT),
+        (report(letters="r"), member, Reason.TOKEN_LACKS_WRITE),
+        (report(capability("r")), member, Reason.TOKEN_LACKS_WRITE),
         (report(capability("rw")), member, ALBUM),
     ],
 )
-def test_it_stores_into_its_album_only(token: ReportToken, role: AlbumRole | None, expected: AlbumPk | R) -> None:
+def test_it_stores_into_its_album_only(token: ReportToken, role: AlbumRole | None, expected: AlbumPk | Reason) -> None:
     decided = policy.store_into(token, role)
     assert (decided.album if isinstance(decided, StoreTarget) else decided.reason) == expected
 
@@ -150,16 +149,16 @@ def test_it_adds_a_series_to_its_studies_only_and_to_a_series_only_as_its_origin
     ref = facts().ref
     assert policy.admit(report(), target, ref, nothing) is policy.Admission.NEW_SERIES
     hidden = replace(nothing, study_open=False)
-    assert reason(policy.admit(report(), target, ref, hidden)) is R.FOREIGN_STUDY
+    assert reason(policy.admit(report(), target, ref, hidden)) is Reason.FOREIGN_STUDY
     other = replace(ref, study_instance_uid=ELSEWHERE)
-    assert reason(policy.admit(report(), target, other, nothing)) is R.OTHER_STUDY
+    assert reason(policy.admit(report(), target, other, nothing)) is Reason.OTHER_STUDY
     strangers = SeriesOnRecord(ONE, SeriesState.CONFIRMED, OriginUser(UserPk(2)), None)
     held = replace(nothing, series=strangers, target_holds=True)
-    assert reason(policy.admit(report(), target, ref, held)) is R.NOT_ORIGIN
+    assert reason(policy.admit(report(), target, ref, held)) is Reason.NOT_ORIGIN
     albums = replace(held, series=replace(strangers, origin=OriginAlbum(ALBUM)), origin_role=member)
     assert policy.admit(report(), target, ref, albums) is policy.Admission.ADD
     orphan = replace(nothing, series=replace(strangers, state=SeriesState.ORPHAN, origin=OriginAlbum(ALBUM)))
-    assert reason(policy.admit(report(), target, ref, orphan)) is R.NOT_ORIGIN
+    assert reason(policy.admit(report(), target, ref, orphan)) is Reason.NOT_ORIGIN
 
 
 def test_it_shares_removes_manages_and_asks_nothing() -> None:
@@ -185,7 +184,7 @@ def test_it_shares_removes_manages_and_asks_nothing() -> None:
         policy.open_viewer(token, Source(), None, read=True, write=False),
         policy.open_report(token, admin),
     ):
-        assert reason(decided) is R.TOKEN_KIND
+        assert reason(decided) is Reason.TOKEN_KIND
     assert policy.private_comments_of(token) is None
 
 
@@ -199,20 +198,20 @@ link = AlbumCapability(ALICE, "iss", "alice", CapabilityId("cap0000002"), capabi
         (PERSON, admin, "rw"),
         (PERSON, member, "rw"),
         (PERSON, no_adding, "r"),
-        (PERSON, None, R.NO_GRANT),
-        (PERSON, inbox, R.NO_GRANT),
+        (PERSON, None, Reason.NO_GRANT),
+        (PERSON, inbox, Reason.NO_GRANT),
         (capability("rw"), member, "rw"),
         (capability("r"), member, "r"),
-        (capability("w"), member, R.TOKEN_LACKS_READ),
-        (link, admin, R.TOKEN_KIND),
-        (viewer, admin, R.TOKEN_KIND),
+        (capability("w"), member, Reason.TOKEN_LACKS_READ),
+        (link, admin, Reason.TOKEN_KIND),
+        (viewer, admin, Reason.TOKEN_KIND),
     ],
 )
 def test_a_report_is_asked_for_by_who_reads_the_album_and_writes_where_they_may(
-    principal: Principal, role: AlbumRole | None, expected: str | R
+    principal: Principal, role: AlbumRole | None, expected: str | Reason
 ) -> None:
     decided = policy.open_report(principal, role)
-    if isinstance(expected, R):
+    if isinstance(expected, Reason):
         assert reason(decided) is expected
     else:
         assert decided == ReportGrant(ALBUM, read=True, write="w" in expected)
@@ -221,4 +220,4 @@ def test_a_report_is_asked_for_by_who_reads_the_album_and_writes_where_they_may(
 def test_userinfo_is_told_to_report_tokens_alone() -> None:
     assert policy.tell_userinfo(report()) == ALICE
     for other in (PERSON, capability("rwad"), link, viewer):
-        assert reason(policy.tell_userinfo(other)) is R.TOKEN_KIND
+        assert reason(policy.tell_userinfo(other)) is Reason.TOKEN_KIND

@@ -1,4 +1,4 @@
-"""The files that pages refer to: the style sheet, the icon, and the one script."""
+"""The files that pages refer to: the style sheet, the icon, and the scripts."""
 
 import hashlib
 from functools import cache
@@ -12,7 +12,12 @@ from kheops.web.call import AsgiResponse, Call
 
 __all__ = ["asset"]
 
-_MEDIA_TYPES: Final = {"kheops.css": "text/css", "icon.svg": "image/svg+xml", "leave.js": "text/javascript"}
+_MEDIA_TYPES: Final = {
+    "kheops.css": "text/css",
+    "icon.svg": "image/svg+xml",
+    "leave.js": "text/javascript",
+    "link.js": "text/javascript",
+}
 """What there is; nothing else is looked for."""
 
 
