@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -30,7 +31,7 @@ _OPERATION: Final = re.compile(
 )
 _RESOURCE: Final = re.compile(
     rf"/studies(?:/(?P<study>{_UID})(?:/series/(?P<series>{_UID})(?:/instances/(?P<instance>{_UID}))?)?)?"
-    r"(?P<rest>/metadata|/series|/instances|/frames/[0-9,]+|/bulkdata/[0-9A-Za-z/]+)?"
+    r"(?P<rest>/metadata|/series|/instances|(?:/frames/[0-9]+)?/rendered|/frames/[0-9,]+|/bulkdata/[0-9A-Za-z/]+)?"
 )
 _METADATA: Final = "/computeMetadata/v1/"
 _ACCOUNT: Final = "kheops@emulator.iam.gserviceaccount.com"
@@ -100,16 +101,13 @@ class Emulator:
             return
         call = Call(scope, receive, send, public_url=self._public_url)
         in_array = "/dicomWeb" in call.path
-        try:
+        # A return in the middle of an answer has the server cut it.
+        with suppress(ClientGoneError):
             try:
                 await self._route(call)
             except GoogleError as error:
                 await call.drain()
                 await call.answer(error.status, error.body(in_array=in_array), _JSON, headers=error.headers)
-        except ClientGoneError:
-            if not call.started:
-                return
-            raise
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -186,6 +184,11 @@ class Emulator:
             await retrieve.instances(call, rows, single_allowed=instance is not None)
         elif rest == "/metadata":
             await retrieve.metadata(call, rows, base=self._base(call))
+        elif instance is not None and rest.endswith("/rendered"):
+            from local.healthcare_emulator.rendering import rendered  # brings numpy and Pillow along
+
+            frame = rest.removesuffix("/rendered").removeprefix("/frames/")
+            await rendered(call, rows[0], int(frame[:9] or 1))
         elif instance is not None and rest.startswith("/frames/"):
             numbers = [int(number[:9]) for number in rest.removeprefix("/frames/").split(",") if number]
             await retrieve.frames(call, rows[0], numbers)

@@ -42,7 +42,6 @@ class Call:
         self.path: str = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         self.headers = Headers(scope=scope)
         self.origin = public_url or f"{scope.get('scheme', 'http')}://{self.headers.get('host', 'localhost')}"
-        self.started = False
         self._unread = True
         self._query: str = scope.get("query_string", b"").decode("latin-1")
         self._receive = receive
@@ -129,7 +128,6 @@ class Call:
             message = await self._receive()
 
     async def _start(self, status: HTTPStatus, headers: dict[str, str]) -> None:
-        self.started = True
         raw: Sequence[tuple[bytes, bytes]] = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
         start: dict[str, Any] = {"type": "http.response.start", "status": int(status), "headers": raw}
         await self._send(start)

@@ -4,7 +4,6 @@ Every setting is a variable ``KHEOPS_*``; ``docs/settings.md`` lists them and a 
 an unsafe or incomplete configuration and names every fault at once, each by its variable, in plain words.
 """
 
-import ipaddress
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from typing_extensions import override
 
 from kheops.domain.mail import Mail
+from kheops.domain.secure_url import is_loopback, is_secure_url
 from kheops.errors import BadRequestError, ConfigurationError
 
 __all__ = ["IssuerSettings", "RoleRule", "Settings", "load"]
@@ -346,7 +346,7 @@ class Settings(BaseSettings):
             faults.append("KHEOPS_MAIL_SMTP_HOST and KHEOPS_MAIL_FOLDER need KHEOPS_MAIL_FROM")
         if (self.mail_smtp_user is None) != (self.mail_smtp_password is None):
             faults.append("KHEOPS_MAIL_SMTP_USER and KHEOPS_MAIL_SMTP_PASSWORD must be given together")
-        if self.mail_smtp_tls == "none" and self.mail_smtp_host is not None and not _is_loopback(self.mail_smtp_host):
+        if self.mail_smtp_tls == "none" and self.mail_smtp_host is not None and not is_loopback(self.mail_smtp_host):
             faults.append("KHEOPS_MAIL_SMTP_TLS=none would send mails in the clear: only on loopback")
         return faults
 
@@ -383,24 +383,12 @@ def _fault(item: dict[str, Any]) -> str:
 
 
 def _is_safe_url(url: str) -> bool:
-    parts = urlsplit(url)
-    if not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
+    return is_secure_url(url) and not urlsplit(url).query
 
 
 def _is_destination(text: str) -> bool:
     try:
         parts = urlsplit(f"//{text}")
         return bool(parts.hostname and parts.port) and text == parts.netloc and "@" not in text
-    except ValueError:
-        return False
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

@@ -45,13 +45,16 @@ if TYPE_CHECKING:  # what only some services use is imported when they first use
     from kheops.services.outbox import Outbox
     from kheops.services.people import Registry
     from kheops.services.purging import Purging
+    from kheops.services.reading_grants import ReadingGrants
     from kheops.services.reconcile import Reconciler
+    from kheops.services.rendering import Rendering
     from kheops.services.report_providers import ReportProviders
     from kheops.services.reports import Reports
     from kheops.services.retrieve import Retrieval
     from kheops.services.search import Search
     from kheops.services.sharing import Sharing
     from kheops.services.store import Storing
+    from kheops.services.verification import Verification
     from kheops.services.viewer_tokens import ViewerTokens
     from kheops.services.webhooks import Webhooks
     from kheops.services.zip_export import ZipExport
@@ -225,6 +228,13 @@ class Process:
             public_url=self.settings.public_url,
         )
 
+    @cached_property
+    def verification(self) -> "Verification":
+        """Whether series may be added to, before anything is stored."""
+        from kheops.services.verification import Verification
+
+        return Verification(self.database, self.audit)
+
     @property
     def pepper(self) -> bytes:
         """The key under which our own tokens are hashed."""
@@ -242,7 +252,21 @@ class Process:
         """WADO-RS."""
         from kheops.services.retrieve import Retrieval
 
-        return Retrieval(database=self.database, lookup=self.lookup, archive=self.archive, audit=self.audit)
+        return Retrieval(database=self.database, grants=self.reading_grants, archive=self.archive)
+
+    @cached_property
+    def reading_grants(self) -> "ReadingGrants":
+        """What the caller may read."""
+        from kheops.services.reading_grants import ReadingGrants
+
+        return ReadingGrants(database=self.database, lookup=self.lookup, audit=self.audit)
+
+    @cached_property
+    def rendering(self) -> "Rendering":
+        """Rendered resources and thumbnails."""
+        from kheops.services.rendering import Rendering
+
+        return Rendering(database=self.database, grants=self.reading_grants, archive=self.archive)
 
     @cached_property
     def zip_export(self) -> "ZipExport":

@@ -75,7 +75,8 @@ def principal_of(credential: Credential) -> Principal:
     """Return for whom a credential stands; there is none for nobody."""
     match credential:
         case Login(person):
-            return Person(_USERS[person], _ISSUER, person, "token")
+            groups = frozenset(credential.groups)
+            return Person(_USERS[person], _ISSUER, person, "token", groups=groups)
         case Token(maker, letters, album):
             user, capability, permissions = _USERS[maker], CapabilityId("capability"), permissions_of(letters)
             if album is None:
@@ -88,11 +89,22 @@ def principal_of(credential: Credential) -> Principal:
 # Facts -----------------------------------------------------------------------------------------------------------
 
 
-def _role(user: UserPk, album: str) -> AlbumRole | None:
+_PRESENTED: Final = {
+    _USERS[credential.person]: frozenset(credential.groups)
+    for credential in CREDENTIALS.values()
+    if isinstance(credential, Login) and credential.groups
+}
+
+
+def _role(user: UserPk, album: str, presented: frozenset[str] | None = None) -> AlbumRole | None:
+    """Return somebody's role, by what their token presents, or by the groups of a scope."""
     name, world = _NAMES[user], ALBUMS[album]
-    if name not in world.admins + world.members:
+    by_group = name not in world.admins + world.members
+    groups = _PRESENTED.get(user, frozenset[str]()) if presented is None else presented
+    if by_group and not groups & set(world.groups):
         return None
-    return AlbumRole(_ALBUM_PKS[album], is_inbox=False, is_admin=name in world.admins, flags=world.flags)
+    is_admin = name in world.admins
+    return AlbumRole(_ALBUM_PKS[album], is_inbox=False, is_admin=is_admin, flags=world.flags, by_group=by_group)
 
 
 def _inbox(user: UserPk) -> AlbumRole:
@@ -106,7 +118,7 @@ def _ref(series: str) -> SeriesRef:
 def _facts(scope: ReadScope, series: str) -> SeriesFacts | None:
     """Return how the scope reaches a series, by the words of `kheops.domain.grants.Scope`."""
     world = SERIES[series]
-    roles = [_role(scope.user, album) for album in world.albums]
+    roles = [_role(scope.user, album, scope.groups) for album in world.albums]
     if _NAMES[scope.user] in world.inboxes:
         roles.append(_inbox(scope.user))
     held = tuple(
@@ -174,6 +186,10 @@ def _decide(principal: Principal, action: Action, about: str) -> None:
                 raise _Answered(Outcome.WITHOUT)
         case Action.LIST_MEMBERS:
             _permit(principal, AlbumAction.LIST_USERS, about)
+        case Action.LIST_REPORT_PROVIDERS:
+            _permit(principal, AlbumAction.GET_DICOM_SR, about)
+        case Action.LIST_WEBHOOKS:
+            _permit(principal, AlbumAction.MANAGE_WEBHOOK, about)
         case Action.MAKE_CAPABILITY:
             _answer(policy.manage_capabilities(principal))
             if about in ALBUMS:

@@ -93,6 +93,10 @@ def _reading(world: BuiltWorld, row: Row) -> _Request:
             return _Request("GET", "/albums")
         case Action.LIST_MEMBERS:
             return _Request("GET", f"/albums/{world.albums[name]}/users")
+        case Action.LIST_REPORT_PROVIDERS:
+            return _Request("GET", f"/albums/{world.albums[name]}/reportproviders")
+        case Action.LIST_WEBHOOKS:
+            return _Request("GET", f"/albums/{world.albums[name]}/webhooks")
         case Action.SEE_CAPABILITY:
             return _Request("GET", f"/capabilities/{world.capabilities[name]}")
         case _:
@@ -138,6 +142,8 @@ def _read(world: BuiltWorld, row: Row, answer: httpx.Response) -> Outcome | str:
         case Action.LIST_MEMBERS:
             expected = {*ALBUMS[name].admins, *ALBUMS[name].members}
             return _there({member["sub"] for member in answer.json()} == expected)
+        case Action.LIST_WEBHOOKS | Action.LIST_REPORT_PROVIDERS:
+            return _there(answer.json() == [])
         case Action.SEE_CAPABILITY:
             return _there(answer.json()["id"] == world.capabilities[name])
         case Action.SEARCH_STUDIES:

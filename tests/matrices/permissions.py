@@ -5,6 +5,7 @@ disagrees with the code is a question to both. Each table has its rule above it;
 rule of the table before. Signs are those of `tests.matrices.notation.Outcome`, names those of `tests.matrices.world`.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from tests.matrices.notation import Row, read_table
@@ -101,6 +102,20 @@ list members
         | alice ada mia dora bob max olga | u. none r w rw rwa | b.rw m.rwa | 1. r w ra rd rwa | 2. r w ra rd rwa
 album 1 | +     +   +   +    .   .   .    |    F    + F +  +   | .    +     |    F F F  F  F   |    . . .  .  .
 album 2 | .     .   .   .    +   +   .    |    .    . . .  .   | +    .     |    . . .  .  .   |    F F F  F  F
+    """,
+    # Every member sees who may be asked for reports (kheops.md 4.2, GET_DICOM_SR); tokens of album scope do not.
+    """
+list report providers
+        | alice ada mia dora bob max olga | u. none r w rw rwa | b.rw m.rwa | 1. r w ra rd rwa | 2. r w ra rd rwa
+album 1 | +     +   +   +    .   .   .    |    F    + F +  +   | .    +     |    F F F  F  F   |    . . .  .  .
+album 2 | .     .   .   .    +   +   .    |    .    . . .  .   | +    .     |    . . .  .  .   |    F F F  F  F
+    """,
+    # Webhooks are for administrators of the album (kheops.md 2.18), and as people only.
+    """
+list webhooks
+        | alice ada mia dora bob max olga | u. none r w rw rwa | b.rw m.rwa | 1. r w ra rd rwa | 2. r w ra rd rwa
+album 1 | +     +   F   F    .   .   .    |    F    F F F  F   | .    F     |    F F F  F  F   |    . . .  .  .
+album 2 | .     .   .   .    +   F   .    |    .    . . .  .   | F    .     |    . . .  .  .   |    F F F  F  F
     """,
     # Only people make tokens, no token does (2.6); for an album its administrators alone.
     """
@@ -314,7 +329,7 @@ search in album 1, search in inbox, retrieve from album 1, retrieve from inbox
 1-shared | U      U      U        U   U     U         U         U       U         U         U
     """,
     """
-see, list albums, list members
+see, list albums, list members, list report providers, list webhooks
         | nobody forged outdated sam s.rwa 1.expired 1.revoked 1.early 1.demoted u.expired u.revoked
 album 1 | U      U      U        U   U     U         U         U       U         U         U
 album 2 | U      U      U        U   U     U         U         U       U         U         U
@@ -356,6 +371,11 @@ unused   | U      U      U        U   U     U         U         U       U       
 )
 
 
+_LIKE: Final = {"mia": "gina", "max": "gil", "olga": "gwen"}
+"""By a group one is what a plain member is (design 5.5), and without presenting it what an outsider is."""
+
+
 def rows() -> list[Row]:
     """Return the matrix."""
-    return [row for table in _TABLES for row in read_table(table)]
+    written = [row for table in _TABLES for row in read_table(table)]
+    return written + [replace(row, principal=_LIKE[row.principal]) for row in written if row.principal in _LIKE]

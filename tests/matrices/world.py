@@ -28,9 +28,10 @@ __all__ = [
     "stands",
 ]
 
-PEOPLE: Final = ("alice", "ada", "mia", "dora", "bob", "max", "olga", "sam", "tom")
+PEOPLE: Final = ("alice", "ada", "mia", "dora", "bob", "max", "olga", "sam", "tom", "gina", "gil", "gwen")
 """alice and bob own things, ada administers album 1 too, mia and max are plain members, dora is one who was an
-administrator, olga is in nothing, sam is suspended, tom is sent things."""
+administrator, olga is in nothing, sam is suspended, tom is sent things.
+gina is in album 1 by a group and gil in album 2; gwen presents groups that are in neither."""
 RECEIVER: Final = "tom"
 SUSPENDED: Final = frozenset({"sam"})
 
@@ -42,11 +43,14 @@ class AlbumInWorld:
     flags: AlbumFlags
     admins: tuple[str, ...]
     members: tuple[str, ...]
+    groups: tuple[str, ...]
 
 
 ALBUMS: Final = {
-    "album 1": AlbumInWorld(AlbumFlags(), ("alice", "ada"), ("mia", "dora", "sam")),
-    "album 2": AlbumInWorld(AlbumFlags(send_series=False, add_series=False, delete_series=True), ("bob",), ("max",)),
+    "album 1": AlbumInWorld(AlbumFlags(), ("alice", "ada"), ("mia", "dora", "sam"), ("radiology", "surgery")),
+    "album 2": AlbumInWorld(
+        AlbumFlags(send_series=False, add_series=False, delete_series=True), ("bob",), ("max",), ("cardiology",)
+    ),
 }
 """Album 1 has KHEOPS's defaults; in album 2 each flag that bears on series is turned over."""
 
@@ -96,6 +100,7 @@ class Login:
     is_expired: bool = False
     is_forged: bool = False
     """Whether its signature is another's."""
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,9 @@ Credential = Nobody | Login | Token
 
 CREDENTIALS: Final[dict[str, Credential]] = {
     **{name: Login(name) for name in ("alice", "ada", "mia", "dora", "bob", "max", "olga")},
+    "gina": Login("gina", groups=("anaesthesia", "radiology", "surgery")),
+    "gil": Login("gil", groups=("cardiology",)),
+    "gwen": Login("gwen", groups=("radio", "Radiology")),
     "u.none": Token("alice", ""),
     **{f"u.{letters}": Token("alice", letters) for letters in ("r", "w", "rw", "rwa")},
     "b.rw": Token("bob", "rw"),

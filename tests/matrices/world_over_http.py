@@ -165,6 +165,8 @@ def _make_album(system: System, name: str, album: AlbumInWorld) -> str:
         public = str(made.json()["album_id"])
         for other in others:
             assert client.put(f"/albums/{public}/users/{other}/admin").status_code == 204
+        for group in album.groups:
+            assert client.put(f"/albums/{public}/groups/{group}").status_code == 201
         for member in album.members:
             assert client.put(f"/albums/{public}/users/{member}").status_code == 201
     return public
@@ -210,8 +212,9 @@ def _credential(world: BuiltWorld, credential: Credential) -> tuple[str | None, 
     match credential:
         case Nobody():
             return None, None
-        case Login(person, is_expired, is_forged):
-            token = system.token(person, expires_in=-600 if is_expired else 3600)
+        case Login(person, is_expired, is_forged, groups):
+            presented = {"groups": list(groups)} if groups else {}
+            token = system.token(person, expires_in=-600 if is_expired else 3600, **presented)
             return (token[:-8] + "AAAAAAAA" if is_forged else token), None
         case Token():
             return _capability(world, credential)

@@ -155,9 +155,13 @@ def start_system(
                         "audiences": ["kheops"],
                         "access_token_typ": "at+jwt",
                         "email_domains": ["example.org"],
+                        "groups_claim": "groups",
                         "client_id": "kheops-web",
                     }
                 ]
+            ),
+            "KHEOPS_ADMINISTRATORS": json.dumps(
+                [{"issuer": issuer.issuer, "claim": "groups", "value": "administrators"}]
             ),
             "KHEOPS_TOKEN_PEPPER": "pepper-of-the-tests-0123456789abcdefghij",
             "KHEOPS_SESSION_KEY": "session-key-of-the-tests-0123456789abcdef",

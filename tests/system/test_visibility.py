@@ -16,9 +16,12 @@ from typing_extensions import override
 from tests.dicom_files import a_file, new_uid
 from tests.postgres import Server
 from tests.system.broken_gateway import BREAKS
+from tests.system.link_visits import visit
+from tests.system.report_tokens import ask_for_a_report, register
 from tests.system.running import System, start_system
 
 NAMES = ("ann", "ben", "cleo", "dan")
+STAFF = ("ben", "dan")
 PERSON = st.sampled_from(NAMES)
 PICK = st.integers(min_value=0, max_value=1_000)
 
@@ -42,15 +45,22 @@ class Model:
     members: dict[str, dict[str, bool]] = field(default_factory=dict)
     """Album -> person -> is administrator."""
     holds: dict[str, set[str]] = field(default_factory=dict)
+    staff: set[str] = field(default_factory=set)
+    """Albums with the group that some present."""
     links: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Secret -> album, maker."""
     viewers: dict[str, Viewer] = field(default_factory=dict)
     """Secret -> what it is."""
+    visits: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
+    """Secret of who opened a link -> its maker, its selection."""
     study_of: dict[str, str] = field(default_factory=dict)
 
     def reads(self, person: str) -> set[str]:
         albums = [album for album, members in self.members.items() if person in members]
         return self.inbox[person].union(*(self.holds[album] for album in albums))
+
+    def reads_as_staff(self, person: str) -> set[str]:
+        return self.reads(person).union(*(self.holds[album] for album in self.staff))
 
     def is_orphan(self, series: str) -> bool:
         return not any(series in held for held in [*self.inbox.values(), *self.holds.values()])
@@ -58,6 +68,10 @@ class Model:
     def link_reads(self, secret: str) -> set[str]:
         album, maker = self.links[secret]
         return self.holds[album] if self.members.get(album, {}).get(maker) else set()
+
+    def visit_reads(self, secret: str) -> set[str]:
+        maker, selection = self.visits[secret]
+        return selection & self.reads(maker)
 
     def viewer_reads(self, secret: str) -> set[str]:
         viewer = self.viewers[secret]
@@ -91,25 +105,40 @@ class VisibilityMachine(RuleBasedStateMachine):
         self.origin: dict[str, str] = {}
         """Series -> a person, or an album's id."""
         self.clients: dict[str, httpx.Client] = {}
+        self.staff_clients: dict[str, httpx.Client] = {}
+        """The same people, presenting a group."""
         self.link_clients: dict[str, httpx.Client] = {}
         self.viewer_clients: dict[str, httpx.Client] = {}
+        self.visit_clients: dict[str, httpx.Client] = {}
 
     @initialize()
     def people(self) -> None:
         for name in NAMES:
             self.clients[name] = self.system.client(token=self.system.token(f"{name}-{self.tag}"))
             assert self.clients[name].get("/albums").status_code == 200
+            if name in STAFF:
+                token = self.system.token(f"{name}-{self.tag}", groups=[f"staff-{self.tag}"])
+                self.staff_clients[name] = self.system.client(token=token)
         # Something to share and to hide from the start, so that few steps reach what matters.
         self.upload_a_new_study("ann")
         self.upload_a_new_study("cleo")
         self.make_an_album("ann")
         self.add_a_member("ann", "ben", 0)
+        self.add_or_remove_the_group("ann", 0)
         self.make_a_link("ann", 0)
         self.make_a_viewer("ann", 0, 0)
+        self.open_a_link("ann", 0, 0)
+        self.ask_for_a_report("ben", 0, 0)
 
     @override
     def teardown(self) -> None:
-        for client in [*self.clients.values(), *self.link_clients.values(), *self.viewer_clients.values()]:
+        for client in [
+            *self.clients.values(),
+            *self.staff_clients.values(),
+            *self.link_clients.values(),
+            *self.viewer_clients.values(),
+            *self.visit_clients.values(),
+        ]:
             client.close()
 
     def _pick(self, among: Any, pick: int) -> str | None:
@@ -205,7 +234,8 @@ class VisibilityMachine(RuleBasedStateMachine):
         if album is None:
             return
         members = self.model.members[album]
-        last_admin = members.get(other, False) and sum(members.values()) == 1 and len(members) > 1
+        leaves_others = len(members) > 1 or album in self.model.staff
+        last_admin = members.get(other, False) and sum(members.values()) == 1 and leaves_others
         may = person in members and other in members and (person == other or members[person]) and not last_admin
         response = self.clients[person].delete(f"/albums/{album}/users/{other}-{self.tag}")
         self._expect(response, allowed=may)
@@ -215,6 +245,30 @@ class VisibilityMachine(RuleBasedStateMachine):
             if not members:
                 del self.model.members[album]
                 del self.model.holds[album]
+                self.model.staff.discard(album)
+
+    @rule(person=PERSON, pick=PICK)
+    def add_or_remove_the_group(self, person: str, pick: int) -> None:
+        album = self._pick(self.model.members, pick)
+        if album is None:
+            return
+        path = f"/albums/{album}/groups/staff-{self.tag}"
+        is_in = album in self.model.staff
+        response = self.clients[person].delete(path) if is_in else self.clients[person].put(path)
+        self._expect(response, allowed=self.model.members[album].get(person, False))
+        if response.is_success:
+            self.model.staff ^= {album}
+
+    @rule(person=st.sampled_from(STAFF), series=PICK)
+    def send_to_a_person_as_staff(self, person: str, series: int) -> None:
+        chosen = self._pick(self.places, series)
+        if chosen is None or person == "ann":
+            return
+        path = f"/studies/{self.places[chosen][0]}/series/{chosen}/users/ann-{self.tag}"
+        response = self.staff_clients[person].put(path)
+        self._expect(response, allowed=chosen in self.model.reads_as_staff(person))
+        if response.is_success:
+            self.model.inbox["ann"].add(chosen)
 
     def _end_links(self, album: str, maker: str) -> None:
         # KHEOPS revokes the album tokens of an administrator who leaves; they do not come back with the role.
@@ -329,6 +383,31 @@ class VisibilityMachine(RuleBasedStateMachine):
             self.model.viewers[secret] = viewer
             self.viewer_clients[secret] = self.system.client(token=secret)
 
+    @rule(person=PERSON, one=PICK, other=PICK)
+    def open_a_link(self, person: str, one: int, other: int) -> None:
+        chosen = {each for each in (self._pick(self.places, one), self._pick(self.places, other)) if each is not None}
+        if not chosen or len(self.model.visits) >= 3:
+            return
+        series = [f"{self.places[each][0]}/{each}" for each in sorted(chosen)]
+        made = self.clients[person].post("/links", data={"title": "t", "series": series})
+        self._expect(made, allowed=chosen <= self.model.reads(person))
+        if made.is_success:
+            secret = visit(self.system, made.json()["id"], made.json()["secret"])
+            self.model.visits[secret] = (person, chosen)
+            self.visit_clients[secret] = self.system.client(token=secret)
+
+    @rule(person=PERSON, series=PICK, album=PICK)
+    def ask_for_a_report(self, person: str, series: int, album: int) -> None:
+        chosen, of_album = self._pick(self.places, series), self._pick(self.model.members, album)
+        if chosen is None or of_album is None or len(self.model.viewers) >= 6:
+            return
+        study = self.places[chosen][0]
+        client = register(self.system, of_album)
+        secret = ask_for_a_report(self.system, f"{person}-{self.tag}", client, [study])
+        # A report token reaches what a viewer token of the same study and album does.
+        self.model.viewers[secret] = Viewer(person, None, study, of_album)
+        self.viewer_clients[secret] = self.system.client(token=secret)
+
     @rule(pick=PICK, elsewhere=PICK)
     def store_through_a_viewer(self, pick: int, elsewhere: int) -> None:
         secret = self._pick(self.model.viewers, pick)
@@ -356,10 +435,14 @@ class VisibilityMachine(RuleBasedStateMachine):
     def lists_and_serves_what_the_model_says(self) -> None:
         for person, client in self.clients.items():
             self._compare(client, self.model.reads(person))
+        for person, client in self.staff_clients.items():
+            self._compare(client, self.model.reads_as_staff(person))
         for secret, client in self.link_clients.items():
             self._compare(client, self.model.link_reads(secret))
         for secret, client in self.viewer_clients.items():
             self._compare(client, self.model.viewer_reads(secret))
+        for secret, client in self.visit_clients.items():
+            self._compare(client, self.model.visit_reads(secret))
 
     def _compare(self, client: httpx.Client, expected: set[str]) -> None:
         listing = client.get("/series", params={"limit": "1000"})

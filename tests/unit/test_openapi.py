@@ -48,7 +48,7 @@ def test_every_segment_of_a_path_is_described() -> None:
 
 
 def test_every_schema_is_one() -> None:
-    def schemas(value: object) -> list[object]:
+    def schemas(value: object) -> list[Any]:
         match value:
             case {"schema": schema, **rest}:
                 return [schema, *schemas(rest)]

@@ -55,6 +55,9 @@ RULES: dict[AlbumAction, tuple[str, str, str]] = {
     AlbumAction.MANAGE_ADMINS: (ADMINISTRATORS, NOBODY, NOBODY),
     AlbumAction.MANAGE_GROUPS: (ADMINISTRATORS, NOBODY, NOBODY),
     AlbumAction.MANAGE_CAPABILITIES: (ADMINISTRATORS, NOBODY, NOBODY),
+    AlbumAction.MANAGE_WEBHOOK: (ADMINISTRATORS, NOBODY, NOBODY),
+    AlbumAction.GET_DICOM_SR: (EVERY_MEMBER, "r", NOBODY),
+    AlbumAction.MANAGE_DICOM_SR: (ADMINISTRATORS, NOBODY, NOBODY),
     AlbumAction.DELETE_ALBUM: (ADMINISTRATORS, NOBODY, NOBODY),
     AlbumAction.READ_COMMENT: (EVERY_MEMBER, "r", NOBODY),
     AlbumAction.WRITE_COMMENT: ("write_comments", "rw", NOBODY),
@@ -127,6 +130,18 @@ def test_an_action_on_an_album_is_permitted_where_it_is_listed_and_nowhere_else(
     assert permitted["person"]
     assert bool(permitted["user"]) == (RULES[action][1] != NOBODY)
     assert bool(permitted["album"]) == (RULES[action][2] != NOBODY)
+
+
+@pytest.mark.parametrize("action", list(AlbumAction))
+def test_by_a_group_one_is_a_plain_member_without_a_membership(action: AlbumAction) -> None:
+    own = {AlbumAction.LEAVE, AlbumAction.EDIT_OWN_MEMBERSHIP}
+    member, _, _ = RULES[action]
+    for is_admin, flags in itertools.product((False, True), FLAGS):
+        role = AlbumRole(ALBUM, is_inbox=False, is_admin=is_admin, flags=flags, by_group=True)
+        by_flag = member in FLAG_NAMES and bool(getattr(flags, member))
+        allowed = action not in own and (member == EVERY_MEMBER or by_flag)
+        decision = policy.act_on_album(PERSON, action, role)
+        assert decision == ALBUM if allowed else decision == Denied(Reason.ALBUM_ROLE), role
 
 
 @pytest.mark.parametrize("action", list(AlbumAction))
@@ -310,6 +325,7 @@ def test_a_refusal_tells_of_tokens_and_roles_and_of_nothing_else() -> None:
         Reason.TOKEN_LACKS_READ,
         Reason.TOKEN_LACKS_WRITE,
         Reason.TOKEN_LACKS_APPROPRIATE,
+        Reason.TOKEN_LACKS_DOWNLOAD,
         Reason.TOKEN_KIND,
         Reason.ALBUM_ROLE,
         Reason.NOT_ADMINISTRATOR,

@@ -1,26 +1,14 @@
 """The store's own addresses: made from typed references, and recognised in what the store says."""
 
-import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from kheops.dicomweb.resources import is_bulkdata_path
 from kheops.domain.resources import InstanceRef, SeriesRef
 
-__all__ = ["StoreAddresses", "is_bulkdata_path"]
+__all__ = ["StoreAddresses"]
 
-_BULKDATA_PATH: Final = re.compile(r"[0-9A-Za-z._/-]+", re.ASCII)
-_BULKDATA_PATH_LENGTH: Final = 1024
-"""Characters; the deepest path of a real object is far shorter."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
-def is_bulkdata_path(path: str) -> bool:
-    """Return whether ``path`` may stand below an instance's address: no empty, ``.`` or ``..`` segment."""
-    return (
-        len(path) <= _BULKDATA_PATH_LENGTH
-        and _BULKDATA_PATH.fullmatch(path) is not None
-        and not any(segment in {"", ".", ".."} for segment in path.split("/"))
-    )
 
 
 class StoreAddresses:

@@ -7,11 +7,13 @@ from typing import Final
 import msgspec
 from typing_extensions import override
 
-from kheops.archive.addresses import StoreAddresses, is_bulkdata_path
+from kheops.archive.addresses import StoreAddresses
 from kheops.archive.client import ClientLimits, NoAuthorization, StoreClient
 from kheops.archive.dicomweb_store import CONTROL_LIMIT, DicomwebStore, What, error_object
 from kheops.archive.port import ArchiveAbsentError
 from kheops.archive.request_body import Body
+from kheops.dicomweb.rendering import RenderingName
+from kheops.dicomweb.resources import is_bulkdata_path
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import ArchiveProtocolError, KheopsError
 
@@ -138,6 +140,12 @@ class DicomwebServer(DicomwebStore):
             error = await self._refused(answer, What.DELETION)
             if not isinstance(error, ArchiveAbsentError):
                 raise error
+
+    @property
+    @override
+    def renders(self) -> frozenset[RenderingName]:
+        """What a standard server must know (PS3.18 table 8.3.5-1); Orthanc passes over the others silently."""
+        return frozenset({RenderingName.VIEWPORT, RenderingName.WINDOW, RenderingName.QUALITY})
 
     @override
     def _bulkdata_below(self, path: str) -> str | None:

@@ -24,6 +24,8 @@ from kheops.archive.single_part import unwrap
 from kheops.archive.store_answer import read_store_answer
 from kheops.dicomweb.media_ranges import MediaType, parse_accept
 from kheops.dicomweb.multipart import PART_TAIL, closing, content_type, new_boundary, part_head
+from kheops.dicomweb.renderable import IMAGE_TYPES
+from kheops.dicomweb.rendering import RenderingName, RenderingParameters, rendering_query
 from kheops.domain.policy import AdmittedInstance, ReadableInstance, ReadableSeries
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import (
@@ -57,6 +59,10 @@ _STORE_STATUSES: Final = frozenset(
     }
 )
 """Statuses with which stores answer although they stored some instances; only the body tells which."""
+_CANNOT_RENDER: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.NOT_IMPLEMENTED}
+)
+"""What stores answer, besides 406, for pixels that they cannot make a picture of."""
 
 _LOG = get_logger(__name__)
 
@@ -69,6 +75,7 @@ class What(StrEnum):
     FRAMES = "frames"
     BULKDATA = "bulkdata"
     METADATA = "metadata"
+    RENDERED = "rendered"
     SEARCH = "search"
     STORE = "store"
     DELETION = "deletion"
@@ -80,6 +87,7 @@ _AVAILABLE: Final = {
     What.FRAMES: [_STORED_FRAMES],
     What.BULKDATA: ['multipart/related; type="application/octet-stream"', "application/octet-stream"],
     What.METADATA: [_DICOM_JSON],
+    What.RENDERED: list(IMAGE_TYPES),
 }
 _DEFAULT_TYPES: Final = {What.INSTANCE: _DICOM}
 
@@ -199,6 +207,28 @@ class DicomwebStore:
             raise ArchiveAbsentError
         url = f"{self._addresses.instance(ref)}/{below}"
         return await self._open(url, What.BULKDATA, accept, byte_range)
+
+    @property
+    def renders(self) -> frozenset[RenderingName]:
+        """What of rendering the store knows; see `Archive.renders`."""
+        raise NotImplementedError
+
+    async def open_rendered(
+        self,
+        ref: ReadableInstance,
+        frame: int | None,
+        *,
+        media_type: str,
+        parameters: RenderingParameters,
+    ) -> ArchiveStream:
+        """Open a rendered instance or frame; see `Archive.open_rendered`."""
+        below = "" if frame is None else f"/frames/{frame}"
+        url = f"{self._addresses.instance(ref)}{below}/rendered{rendering_query(parameters, self.renders)}"
+        answer = await self._get(url, What.RENDERED, media_type)
+        if answer.content_type.partition(";")[0].strip().lower() != media_type:
+            answer.abort()
+            raise ArchiveProtocolError("the store rendered something else than was asked for")
+        return with_known_end(answer)
 
     async def open_instance_metadata(self, ref: ReadableInstance) -> ArchiveStream:
         """Open an instance's metadata; see `Archive.open_instance_metadata`."""
@@ -336,6 +366,8 @@ class DicomwebStore:
         if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.NO_CONTENT} and what is not What.STORE:
             return ArchiveAbsentError()
         if status == HTTPStatus.NOT_ACCEPTABLE and what in _AVAILABLE:
+            return NotAcceptableError(_AVAILABLE[what])
+        if what is What.RENDERED and status in _CANNOT_RENDER:
             return NotAcceptableError(_AVAILABLE[what])
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             return ArchiveProtocolError("the store refuses our credential")

@@ -14,13 +14,15 @@ from typing import Final
 import msgspec
 from typing_extensions import override
 
-from kheops.archive.addresses import StoreAddresses, is_bulkdata_path
+from kheops.archive.addresses import StoreAddresses
 from kheops.archive.answer import Answer
 from kheops.archive.client import Authorization, ClientLimits, StoreClient
 from kheops.archive.dicomweb_store import CONTROL_LIMIT, DicomwebStore, What
 from kheops.archive.google_credentials import GoogleCredentials
 from kheops.archive.port import ArchiveAbsentError
 from kheops.clock import monotonic
+from kheops.dicomweb.rendering import RenderingName
+from kheops.dicomweb.resources import is_bulkdata_path
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, ConfigurationError, KheopsError
 
@@ -147,6 +149,12 @@ class GoogleHealthcare(DicomwebStore):
             operation = await _operation(answer)
         if bytes(operation.error):
             raise ArchiveProtocolError("the deletion ended with an error")
+
+    @property
+    @override
+    def renders(self) -> frozenset[RenderingName]:
+        """The API's conformance statement names no other parameter."""
+        return frozenset({RenderingName.VIEWPORT})
 
     @override
     def _bulkdata_below(self, path: str) -> str | None:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from kheops.dicomweb.rendering import RenderingName, RenderingParameters
 from kheops.domain.policy import AdmittedInstance, ReadableInstance, ReadableSeries
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import NotFoundError
@@ -129,6 +130,41 @@ class Archive(Protocol):
             The Accept to send.
         byte_range
             A validated ``bytes=a-b``, or ``None``. A store that ignores it answers 200.
+        """
+
+    @property
+    def renders(self) -> frozenset[RenderingName]:
+        """The parameters of rendering that the store knows; others are not sent to it."""
+
+    async def open_rendered(
+        self,
+        ref: ReadableInstance,
+        frame: int | None,
+        *,
+        media_type: str,
+        parameters: RenderingParameters,
+    ) -> ArchiveStream:
+        """Open ``.../rendered`` of an instance or of one of its frames, as a picture of ``media_type``.
+
+        Only objects that show nothing of other objects are asked for (`kheops.dicomweb.renderable`), and never a
+        series or a study.
+
+        Parameters
+        ----------
+        ref
+            The instance.
+        frame
+            A frame number from 1 on; ``None`` for an instance of one frame. One that does not exist is
+            `ArchiveAbsentError`, or `NotAcceptableError` where the store does not tell the two apart.
+        media_type
+            ``image/jpeg`` or ``image/png``.
+        parameters
+            What is wanted of it. Those that the store does not know are left out.
+
+        Raises
+        ------
+        NotAcceptableError
+            If the store cannot render it so.
         """
 
     async def open_instance_metadata(self, ref: ReadableInstance) -> ArchiveStream:

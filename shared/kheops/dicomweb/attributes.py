@@ -133,9 +133,9 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 _TIMEZONE: Final = re.compile(r"[+-](?:0[0-9]|1[0-4])[0-5][0-9]", re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _INTEGER_LIMIT: Final = 2**31
-_MOST_CHARACTERS: Final = 1_024
-"""Of a text that the catalog keeps. Its VR allows 16 to 324 (PS3.5 section 6.2), real files have more, and a search
-matches on no more than this."""
+_MOST_CHARACTERS: Final = 256
+"""Of a text that the catalog keeps: what a search holds of each object is bounded by it. Its VR allows 16, 64 or, in
+a person name, three times 64 (PS3.5 section 6.2), and real files have a little more."""
 _MOST_OF_CODE: Final = 16
 """Of a Code String: code that compares one may rely on it (PS3.5 section 6.2)."""
 
@@ -147,7 +147,7 @@ def normalise(attribute: Attribute, text: str) -> str | None:
     decimal without sign or zeros that mean nothing, person names keep ``^`` and ``=``. Of several values the first is
     kept: none of the catalog's attributes may have more (PS3.6). Control characters are dropped. A value that does
     not follow its value representation (PS3.5 section 6.2) is ``None``, and so are an empty one, a code string of more
-    than 16 characters and any text of more than 1,024; shorter text is kept though its value representation allows
+    than 16 characters and any text of more than 256; shorter text is kept though its value representation allows
     less.
     """
     match attribute.vr:

@@ -33,6 +33,7 @@ __all__ = [
     "negotiate_frames",
     "negotiate_instance",
     "negotiate_json",
+    "negotiate_rendered",
     "prefers_zip",
 ]
 
@@ -214,6 +215,27 @@ def negotiate_bulkdata(accept: Accept) -> Choice:
         If ``application/octet-stream`` is not accepted in either form, or the Accept is malformed.
     """
     return _negotiate(accept, _BULKDATA_OFFERS)
+
+
+def negotiate_rendered(accept: Accept, media_types: Sequence[str], *, count: int = 1) -> Choice:
+    """Choose for something that is shown: a picture, a document or a video.
+
+    Parameters
+    ----------
+    accept
+        What the caller accepts.
+    media_types
+        What it can be had as; the first one wins a draw.
+    count
+        How many there are; one is the body itself, more are parts of ``multipart/related``.
+
+    Raises
+    ------
+    NotAcceptableError
+        If none is accepted, or the Accept is malformed.
+    """
+    framing = Framing.SINGLE_PART if count == 1 else Framing.MULTIPART
+    return _negotiated(accept, [_Offer(media_type, framing) for media_type in media_types])
 
 
 def _negotiate(accept: Accept, offers: _Offers) -> Choice:

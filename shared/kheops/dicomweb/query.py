@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
-from urllib.parse import parse_qsl
 
 from kheops.dicomweb.attributes import BY_KEYWORD, BY_TAG, Attribute, Level
 from kheops.dicomweb.matches import Match, parse_match
@@ -21,10 +20,8 @@ __all__ = [
     "QuerySource",
     "Sort",
     "parse_query",
-    "split_query_string",
 ]
 
-_MAX_PAIRS: Final = 1024
 _MAX_FIELDS: Final = 512
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _FIELD: Final = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
@@ -131,25 +128,6 @@ _FIELDS: Final = {
 }
 
 
-def split_query_string(raw: bytes) -> list[tuple[str, str]]:
-    """Return the decoded names and values of a raw query string, in order; empty values stay.
-
-    Raises
-    ------
-    BadQueryParameterError
-        If it is not percent-encoded UTF-8, holds control characters, or more than 1024 pairs.
-    """
-    try:
-        pairs = parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, encoding="utf-8", errors="strict", max_num_fields=_MAX_PAIRS
-        )
-    except ValueError:
-        raise BadQueryParameterError("The query string is malformed or too long.") from None
-    if any(_CONTROL.search(text) for pair in pairs for text in pair):
-        raise BadQueryParameterError("A query parameter holds a control character.")
-    return pairs
-
-
 def parse_query(level: Level, pairs: Iterable[tuple[str, str]]) -> Query:
     """Read the parameters of a search.
 
@@ -159,7 +137,7 @@ def parse_query(level: Level, pairs: Iterable[tuple[str, str]]) -> Query:
         Of the objects searched for. Keys of the levels above match too; keys of the levels below, and keys that the
         catalog does not have, are named in ``unknown_keys`` and otherwise ignored.
     pairs
-        Decoded names and values, as `split_query_string` gives them. Names are keywords or tags. An empty value, or
+        Decoded names and values of the query string. Names are keywords or tags. An empty value, or
         ``*``, matches everything (PS3.4 section C.2.2.2.3). UIDs and modalities may be listed: repeated, or
         separated by commas or backslashes.
 

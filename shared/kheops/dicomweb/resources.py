@@ -27,6 +27,7 @@ __all__ = [
     "Bulkdata",
     "Comments",
     "Favorites",
+    "Fetch",
     "Frames",
     "InAlbum",
     "InstancesOf",
@@ -171,6 +172,13 @@ class Comments:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """``/studies/{S}/fetch`` and ``/studies/{S}/series/fetch``."""
+
+    of: Study | SeriesOf
+
+
+@dataclass(frozen=True, slots=True)
 class OhifMetadata:
     """``/studies/{S}/ohifmetadata``."""
 
@@ -193,6 +201,7 @@ Resource = (
     | OfUser
     | Favorites
     | Comments
+    | Fetch
     | OhifMetadata
 )
 
@@ -237,6 +246,10 @@ def _below_study(study: Study, rest: list[str]) -> Resource | None:
             return SeriesOf(study)
         case ["comments"]:
             return Comments(study)
+        case ["fetch"]:
+            return Fetch(study)
+        case ["series", "fetch"]:
+            return Fetch(SeriesOf(study))
         case ["ohifmetadata"]:
             return OhifMetadata(study)
         case ["series", series, *below]:
@@ -373,6 +386,8 @@ def to_path(resource: Resource) -> str:  # noqa: C901, PLR0912 - one line for ea
             return f"{to_path(of)}/favorites"
         case Comments(of):
             return f"{to_path(of)}/comments"
+        case Fetch(of):
+            return f"{to_path(of)}/fetch"
         case OhifMetadata(of):
             return f"{to_path(of)}/ohifmetadata"
         case _:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from kheops.ids import StudyInstanceUID
 
 __all__ = [
+    "ASSERTION_TYPE",
     "PROVIDERS_OF_ALBUM",
     "PROVIDER_NAME_LENGTH",
     "PROVIDER_URL_LENGTH",
@@ -20,6 +21,8 @@ __all__ = [
     "same_origin",
 ]
 
+ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+"""How a provider shows that it is itself (RFC 7523 section 2.2)."""
 PROVIDER_NAME_LENGTH: Final = 1024
 """Characters."""
 PROVIDER_URL_LENGTH: Final = 1024

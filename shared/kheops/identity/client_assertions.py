@@ -14,9 +14,7 @@ from kheops.identity.jwks import parse_jwks
 from kheops.identity.signed_claims import LEEWAY, UnverifiedToken, parse_unverified
 from kheops.ids import ReportProviderId, report_provider_id
 
-__all__ = ["ASSERTION_TYPE", "Assertion", "claimed_client", "verify_assertion"]
-
-ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+__all__ = ["Assertion", "claimed_client", "verify_assertion"]
 
 _ALGORITHM: Final = "RS256"
 _LONGEST: Final = 600

@@ -1,15 +1,14 @@
 """The issuers that we trust, and what they say of themselves (OpenID Connect Discovery 1.0)."""
 
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 import httpx
 
 from kheops.clock import monotonic as system_monotonic
 from kheops.config import IssuerSettings
+from kheops.domain.secure_url import is_secure_url
 from kheops.errors import IdentityProviderUnavailableError
 from kheops.identity.answers import ask
 from kheops.identity.jwks import IssuerKeys
@@ -102,7 +101,7 @@ class Issuer:
         urls: dict[str, str | None] = {}
         for name in _ENDPOINTS:
             value = answer.document.get(name)
-            if value is not None and not (isinstance(value, str) and _is_https_or_loopback(value)):
+            if value is not None and not (isinstance(value, str) and is_secure_url(value)):
                 raise self._unusable(f"{name} is neither https nor on loopback")
             urls[name] = value
         jwks_uri = urls["jwks_uri"]
@@ -155,23 +154,3 @@ class Issuers:
     def get(self, iss: str) -> Issuer | None:
         """Return the issuer whose ``iss`` is exactly this, or ``None``: it is not trusted."""
         return self._issuers.get(iss)
-
-
-def _is_https_or_loopback(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        return False
-    if not host or parts.username or parts.password or parts.fragment:
-        return False
-    if parts.scheme == "https":
-        return True
-    if parts.scheme != "http":
-        return False
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -30,7 +30,7 @@ __all__ = [
 CAPABILITY_LENGTH: Final = 22
 """Characters of 62 kinds: 131 bits, more than the 128 that OWASP ASVS 7.2.3 asks of reference tokens."""
 VIEWER_TOKEN_LENGTH: Final = 43
-"""Characters of 62 kinds behind the ``v`` (``r`` of report tokens, ``c`` of their codes, ``l`` of visits): 256 bits."""
+"""Characters of 62 kinds behind the ``v`` (``r`` of report tokens, ``c`` of codes, ``l`` of visits): 256 bits."""
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _CAPABILITY: Final = re.compile(rf"[A-Za-z0-9]{{{CAPABILITY_LENGTH}}}", re.ASCII)

@@ -4,9 +4,6 @@ import asyncio
 import unicodedata
 from typing import Final
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-
 __all__ = ["Passcodes"]
 
 _AT_ONCE: Final = 2
@@ -21,6 +18,8 @@ class Passcodes:
     """
 
     def __init__(self) -> None:
+        from argon2 import PasswordHasher  # few processes ever need it
+
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -35,6 +34,8 @@ class Passcodes:
             return await asyncio.to_thread(self._verify, passcode, kept)
 
     def _verify(self, passcode: str, kept: str) -> bool:
+        from argon2.exceptions import InvalidHashError, VerificationError
+
         try:
             return self._hasher.verify(kept, _normal(passcode))
         except (VerificationError, InvalidHashError):

@@ -19,7 +19,7 @@ __all__ = ["MailFolder", "MailRefusedError", "Mailer", "SmtpMailer", "SmtpServer
 
 _LOG = get_logger(__name__)
 
-_SECONDS: Final = 20.0
+_SECONDS: Final = 10.0
 """For each exchange with the server; a whole mail has a few."""
 _PERMANENT: Final = range(500, 600)
 
@@ -76,7 +76,7 @@ class SmtpMailer:
     sender
         The address that mails come from.
     domain
-        The right side of Message-IDs.
+        The right side of Message-IDs, and what we greet with: asking the resolver for our own name can take seconds.
     trust
         Which certificates are trusted; those of the operating system by default.
     """
@@ -108,9 +108,11 @@ class SmtpMailer:
         server = self._server
         trust = self._trust or ssl.create_default_context()
         if server.tls == "tls":
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(server.host, server.port, timeout=_SECONDS, context=trust)
+            connection: smtplib.SMTP = smtplib.SMTP_SSL(
+                server.host, server.port, self._domain, timeout=_SECONDS, context=trust
+            )
         else:
-            connection = smtplib.SMTP(server.host, server.port, timeout=_SECONDS)
+            connection = smtplib.SMTP(server.host, server.port, self._domain, timeout=_SECONDS)
         with connection:
             if server.tls == "starttls":
                 connection.starttls(context=trust)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -15,13 +16,15 @@ from kheops.errors import ConflictError, UserNotFoundError
 from kheops.ids import AlbumPk, UserPk
 from kheops.services.denials import refuse
 from kheops.services.members import delete_locked_album
-from kheops.services.people import Registry
 from kheops.storage import audit, erasure, holdings, members, suspension
 from kheops.storage.engine import Database
 from kheops.storage.erasure import AdministeredAlone
 from kheops.storage.events import Mutation, add_event
 from kheops.storage.people import get_user
 from kheops.storage.suspension import PersonOnRecord
+
+if TYPE_CHECKING:  # it brings along what verifies tokens, and the routes need only the names here: cold start counts
+    from kheops.services.people import Registry
 
 __all__ = ["Administration", "NamedPerson"]
 
@@ -56,7 +59,7 @@ class Administration:
         The issuer that a bare ``sub`` means.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, registry: Registry, default_issuer: str) -> None:
+    def __init__(self, database: Database, clock: Clock, *, registry: "Registry", default_issuer: str) -> None:
         self._database = database
         self._clock = clock
         self._registry = registry

@@ -91,7 +91,7 @@ class _Tried(Enum):
 class Links:
     """Links. Their secrets are shown once and kept as keyed hashes only.
 
-    A link grants nothing: it narrows what its creator reaches, at each request anew (ADR 0015).
+    A link grants nothing: it narrows what its creator reaches, at each request anew (ADR 0018).
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _LOG = get_logger(__name__)
 WAITS: Final = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30))
 """Before the second, third, fourth and fifth attempt; each up to a tenth longer, so that not all come back at once."""
 _LEASE: Final = timedelta(minutes=2)
-"""Longer than any sender takes: the far end has ten seconds, a mail server twenty for each of a few exchanges."""
+"""Longer than any sender takes: the far end has ten seconds, a mail server ten for each of a few exchanges."""
 _AT_ONCE: Final = 8
 _POLL_SECONDS: Final = 1.0
 _KEPT: Final = timedelta(days=7)

@@ -16,6 +16,7 @@ from kheops.domain.profiles import Profile
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import InvalidTokenError, UnavailableError
 from kheops.identity.access_tokens import VerifiedToken
+from kheops.identity.profile import completed
 from kheops.observability import get_logger
 from kheops.services.invitations import accept_invitations
 from kheops.storage import audit, erasure, people
@@ -244,8 +245,4 @@ def _user(verified: VerifiedToken) -> User:
 def _completed(profile: Profile, known: UserRecord | None) -> Profile:
     if known is None:
         return profile
-    # The address and its verification stay together: never one's address with the other's word for it.
-    email, verified = profile.email, profile.email_verified
-    if email is None:
-        email, verified = known.email, known.email_verified
-    return Profile(email=email, email_verified=verified, name=profile.name or known.name)
+    return completed(profile, Profile(email=known.email, email_verified=known.email_verified, name=known.name))

@@ -59,10 +59,9 @@ class Purging:
         """Purge everything that is due. Safe beside other runs and uploads."""
         result = PurgeResult()
         await self._finish(result)
-        if result.series["left"] == 0:
-            # While the store deletes nothing, nothing more is taken from those who could still have it back.
-            while await self._begin(result) and result.series["left"] == 0:
-                await self._finish(result)
+        # While the store deletes nothing, nothing more is taken from those who could still have it back.
+        while result.series["left"] == 0 and await self._begin(result):
+            await self._finish(result)
         await self._database.run(
             partial(erasure.forget_old_erasures, before=self._clock() - erasure.ERASURE_REMEMBERED)
         )

@@ -188,7 +188,7 @@ class Reports:
         def work(tx: Connection) -> IssuedReport | None:
             at = self._clock()
             code_hash = hash_secret(exchange.code, self._pepper)
-            code = report_tokens.find_code(tx, code_hash=code_hash, provider_pk=provider.pk)
+            code = report_tokens.find_code(tx, code_hash=code_hash, provider_pk=provider.pk, at=at)
             if code is None:
                 return None
             if code.used:

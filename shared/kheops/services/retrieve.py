@@ -11,21 +11,19 @@ from typing import Final
 
 from kheops.archive.port import Archive, ArchiveAbsentError, ArchiveStream
 from kheops.dicomweb.media_types import Choice, Framing
-from kheops.domain.policy import Denied, ReadableInstance, ReadScope, read_instance, read_series, read_whole
-from kheops.domain.resources import InstanceRef, SeriesFacts, SeriesRef
-from kheops.errors import NotFoundError
+from kheops.domain.policy import Denied, read_whole
+from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.ids import StudyInstanceUID
-from kheops.services.audit import AuditTrail
 from kheops.services.denials import refuse
 from kheops.services.joined_metadata import MetadataAnswer, join_metadata
 from kheops.services.joined_parts import join, one
-from kheops.services.reading import Asked, scope_of
+from kheops.services.reading import Asked
+from kheops.services.reading_grants import ReadingGrants
 from kheops.services.series_instances import GrantedSeries, SeriesInstances, mark_dirty
 from kheops.services.single_object import pass_on
 from kheops.services.store_answers import Renamed, object_type
 from kheops.storage import catalog_contents
 from kheops.storage.engine import Database
-from kheops.storage.lookup import HotLookup
 
 __all__ = ["Retrieval"]
 
@@ -45,19 +43,16 @@ class Retrieval:
     ----------
     database
         Where roles and the catalog are.
-    lookup
-        Finds a series or an instance fast.
+    grants
+        Decides, and records each use.
     archive
         The store.
-    audit
-        Takes the record of each use.
     """
 
-    def __init__(self, *, database: Database, lookup: HotLookup, archive: Archive, audit: AuditTrail) -> None:
+    def __init__(self, *, database: Database, grants: ReadingGrants, archive: Archive) -> None:
         self._database = database
-        self._lookup = lookup
+        self._grants = grants
         self._archive = archive
-        self._audit = audit
         self._instances = SeriesInstances(database, archive)
 
     # Instances -------------------------------------------------------------------------------------------------
@@ -65,18 +60,18 @@ class Retrieval:
     async def study(self, asked: Asked, study: StudyInstanceUID, choice: Choice) -> ArchiveStream:
         """Open the confirmed instances of all series of a study that the caller sees, as one multipart body."""
         _whole_is_permitted(asked)
-        series = await self._granted_study(asked, study)
+        series = await self._grants.study(asked, study)
         return await self._joined(asked, series, choice)
 
     async def series(self, asked: Asked, ref: SeriesRef, choice: Choice) -> ArchiveStream:
         """Open the confirmed instances of a series as one multipart body."""
         _whole_is_permitted(asked)
-        series = await self._granted_series(asked, ref)
+        series = await self._grants.series(asked, ref)
         return await self._joined(asked, [series], choice)
 
     async def instance(self, asked: Asked, ref: InstanceRef, choice: Choice) -> ArchiveStream:
         """Open one instance."""
-        instance = await self._granted_instance(asked, ref)
+        instance = await self._grants.instance(asked, ref)
         if choice.framing is Framing.SINGLE_PART:
             return _renamed(await self._archive.open_instance(instance, accept=_single(choice)), choice)
         answer = await self._archive.open_instance(instance, accept=choice.store_accept)
@@ -84,7 +79,7 @@ class Retrieval:
 
     async def frames(self, asked: Asked, ref: InstanceRef, frames: Sequence[int], choice: Choice) -> ArchiveStream:
         """Open frames of one instance, in the order given; one that does not exist is `NotFoundError`."""
-        instance = await self._granted_instance(asked, ref)
+        instance = await self._grants.instance(asked, ref)
         if choice.framing is Framing.SINGLE_PART:
             return _renamed(await self._archive.open_frames(instance, frames, accept=_single(choice)), choice)
         opening = partial(self._archive.open_frames, instance, frames, accept=choice.store_accept)
@@ -111,7 +106,7 @@ class Retrieval:
             A valid ``Range`` of one part, or ``None``. It counts for a single body only, and the store may ignore
             it.
         """
-        instance = await self._granted_instance(asked, ref)
+        instance = await self._grants.instance(asked, ref)
         if choice.framing is Framing.SINGLE_PART:
             stream = await self._archive.open_bulkdata(instance, path, accept=_single(choice), byte_range=byte_range)
             return _renamed(stream, choice)
@@ -122,59 +117,23 @@ class Retrieval:
 
     async def study_metadata(self, asked: Asked, study: StudyInstanceUID, *, api_root: str) -> ArchiveStream:
         """Open the metadata of a study's visible series as one JSON array; links in it start with ``api_root``."""
-        series = await self._granted_study(asked, study)
+        series = await self._grants.study(asked, study)
         return await join_metadata(self._metadata_of(series), archive=self._archive, api_root=api_root)
 
     async def series_metadata(self, asked: Asked, ref: SeriesRef, *, api_root: str) -> ArchiveStream:
         """Open the metadata of a series as a JSON array; links in it start with ``api_root``."""
-        series = await self._granted_series(asked, ref)
+        series = await self._grants.series(asked, ref)
         return await join_metadata(self._metadata_of([series]), archive=self._archive, api_root=api_root)
 
     async def instance_metadata(self, asked: Asked, ref: InstanceRef, *, api_root: str) -> ArchiveStream:
         """Open the metadata of an instance as a JSON array of one; links in it start with ``api_root``."""
-        instance = await self._granted_instance(asked, ref)
+        instance = await self._grants.instance(asked, ref)
 
         async def answers() -> AsyncGenerator[MetadataAnswer, None]:
             stream = await self._archive.open_instance_metadata(instance)
             yield MetadataAnswer(stream, instance.series, frozenset({instance.sop_instance_uid}))
 
         return await join_metadata(answers(), archive=self._archive, api_root=api_root)
-
-    # Deciding --------------------------------------------------------------------------------------------------
-
-    async def _granted_study(self, asked: Asked, study: StudyInstanceUID) -> list[GrantedSeries]:
-        scope = await scope_of(self._database, asked)
-        found = await self._database.run(partial(catalog_contents.series_of_study, scope=scope, study=study))
-        granted = [series for facts in found if (series := _granted(asked, facts)) is not None]
-        if not granted:
-            raise NotFoundError
-        uids = tuple(series.ref.series_instance_uid for series in granted)
-        await self._audit.record(asked.use_of(studies=(study,), series=uids))
-        return granted
-
-    async def _granted_series(self, asked: Asked, ref: SeriesRef) -> GrantedSeries:
-        scope = await scope_of(self._database, asked)
-        granted = _granted(asked, await self._lookup.series(scope, ref))
-        if granted is None:
-            raise NotFoundError
-        use = asked.use_of(studies=(ref.study_instance_uid,), series=(ref.series_instance_uid,))
-        await self._audit.record(use)
-        return granted
-
-    async def _granted_instance(self, asked: Asked, ref: InstanceRef) -> ReadableInstance:
-        scope: ReadScope = await scope_of(self._database, asked)
-        facts = await self._lookup.instance(scope, ref.series, ref.sop_instance_uid)
-        match read_instance(asked.principal, facts.series, facts.confirmed):
-            case Denied() as denied:
-                refuse(denied)
-            case instance:
-                use = asked.use_of(
-                    studies=(ref.study_instance_uid,),
-                    series=(ref.series_instance_uid,),
-                    instances=(ref.sop_instance_uid,),
-                )
-                await self._audit.record(use)
-                return instance
 
     # Opening ---------------------------------------------------------------------------------------------------
 
@@ -205,15 +164,6 @@ def _whole_is_permitted(asked: Asked) -> None:
     denied = read_whole(asked.principal)
     if isinstance(denied, Denied):
         refuse(denied)
-
-
-def _granted(asked: Asked, facts: SeriesFacts | None) -> GrantedSeries | None:
-    match read_series(asked.principal, facts):
-        case Denied():
-            return None
-        case ref:
-            assert facts is not None
-            return GrantedSeries(ref, facts)
 
 
 def _single(choice: Choice) -> str:

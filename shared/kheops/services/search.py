@@ -1,11 +1,13 @@
 """QIDO-RS: what the caller sees, searched in the catalog."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from kheops.dicomweb.attributes import Level
 from kheops.dicomweb.query import Query
 from kheops.domain.policy import private_comments_of
+from kheops.errors import UnavailableError
 from kheops.ids import SeriesInstanceUID, StudyInstanceUID
 from kheops.services.audit import AuditTrail
 from kheops.services.reading import Asked, scope_of
@@ -13,10 +15,16 @@ from kheops.storage import catalog_search
 from kheops.storage.catalog_search import Criteria, Page
 from kheops.storage.engine import Database
 
-__all__ = ["MOST_FOUND", "Search"]
+__all__ = ["MOST_FOUND", "MOST_HELD", "Search"]
 
 MOST_FOUND: Final = {Level.STUDY: 5_000, Level.SERIES: 5_000, Level.INSTANCE: 10_000}
 """Objects in one answer, whatever limit was asked for or none; the rest is had by ``offset``."""
+
+MOST_HELD: Final = 30_000
+"""Objects of large answers on their way that one process holds; a client may take its time over each."""
+
+_FEW: Final = 200
+"""Objects that count for nothing there: an answer of so few is encoded at once, and its objects are gone."""
 
 _RECORDED: Final = 1_000
 """Study UIDs that one record in the audit trail names at most."""
@@ -36,6 +44,35 @@ class Search:
     def __init__(self, database: Database, audit: AuditTrail) -> None:
         self._database = database
         self._audit = audit
+        self._held = 0
+
+    @property
+    def held(self) -> int:
+        """Objects of large answers that are on their way."""
+        return self._held
+
+    def hold(self, page: Page) -> Callable[[], None]:
+        """Count the objects of a page in until its answer has gone out; return what counts them out.
+
+        Small answers are never refused for the sake of large ones that somebody takes slowly.
+
+        Raises
+        ------
+        UnavailableError
+            If too many are on their way already.
+        """
+        number = len(page.found)
+        if number <= _FEW:
+            return _nothing_held
+        if self._held + number > MOST_HELD:
+            raise UnavailableError("Too many large answers are under way. Ask for less at a time.")
+        self._held += number
+        left = [number]
+
+        def leave() -> None:
+            self._held -= left.pop() if left else 0
+
+        return leave
 
     async def find(
         self,
@@ -83,3 +120,7 @@ class Search:
         studies = tuple(shown)[:_RECORDED] if study is None else (study,)
         await self._audit.record(asked.use_of(studies=studies, series=() if series is None else (series,)))
         return page
+
+
+def _nothing_held() -> None:
+    pass

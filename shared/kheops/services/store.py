@@ -26,7 +26,7 @@ from kheops.services.upload import UploadReader
 from kheops.storage import roles
 from kheops.storage.engine import Database
 
-__all__ = ["Storing"]
+__all__ = ["Storing", "role_in_target"]
 
 
 class Storing:
@@ -71,7 +71,7 @@ class Storing:
         ForbiddenError
             If the token or the role in the album does not allow it.
         """
-        role = await self._database.run(partial(_role, principal=principal, album=album))
+        role = await self._database.run(partial(role_in_target, principal=principal, album=album))
         match policy.store_into(principal, role):
             case Denied() as denied:
                 refuse(denied, album=True)
@@ -128,7 +128,8 @@ class Storing:
         return report
 
 
-def _role(tx: Connection, principal: Principal, album: AlbumId | None) -> AlbumRole | None:
+def role_in_target(tx: Connection, principal: Principal, album: AlbumId | None) -> AlbumRole | None:
+    """Return the role of ``principal`` in the album that is named, or where what it stores goes without a name."""
     if album is not None:
         return roles.role_in_album(tx, principal.user, album, groups=groups_of(principal))
     if isinstance(principal, ViewerToken | ReportToken) and principal.source.album is not None:

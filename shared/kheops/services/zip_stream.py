@@ -20,7 +20,7 @@ from kheops.dicomweb.zip_archive import DeflatedEntry, EntryMismatchError, Store
 from kheops.domain.export_policy import export_series
 from kheops.domain.policy import Denied, ReadableSeries, ReadScope, read_instance
 from kheops.domain.principals import Principal
-from kheops.errors import ArchiveProtocolError, NotFoundError
+from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, NotFoundError
 from kheops.ids import SopInstanceUID
 from kheops.services.series_instances import mark_dirty
 from kheops.storage import catalog_contents
@@ -218,14 +218,18 @@ class ZipStream:
             yield await self._next()
 
     async def _next(self) -> _Opened:
-        task = self._ahead[0]
-        opened = await task
-        if self._ahead:
-            self._ahead.popleft()
+        # It stays in the queue until it is done, so that `abort` finds it.
+        try:
+            opened = await self._ahead[0]
+        except asyncio.CancelledError:
+            if not self._aborted:
+                raise
+            raise ArchiveUnavailableError from None
         if self._aborted:
             if opened.answer is not None:
                 opened.answer.abort()
-            raise NotFoundError
+            raise ArchiveUnavailableError
+        del self._ahead[0]
         return opened
 
     async def _wanted(self) -> AsyncGenerator[tuple[Exported, ExportedInstance, tuple[str, ...]], None]:

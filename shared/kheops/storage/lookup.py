@@ -70,11 +70,11 @@ _OF_SERIES: Final = "AND s.study_instance_uid = :study AND s.series_instance_uid
 
 
 def _series(*, by_group: bool) -> str:
-    return f"SELECT {ROLE_COLUMNS}, NULL::text {holds(by_group=by_group)} {_OF_SERIES}"
+    return f"SELECT {ROLE_COLUMNS}, NULL::text {holds(by_group=by_group, listed=True)} {_OF_SERIES}"
 
 
 def _instance(*, by_group: bool) -> str:
-    held = holds(by_group=by_group, joined=_INSTANCES)
+    held = holds(by_group=by_group, listed=True, joined=_INSTANCES)
     return f"SELECT {ROLE_COLUMNS}, i.sop_instance_uid {held} {_OF_SERIES} AND i.sop_instance_uid = :instance"
 
 

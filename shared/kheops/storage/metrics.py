@@ -29,6 +29,7 @@ _COUNTS: Final = f"""
     SELECT
       (SELECT count(*) FROM albums WHERE kind = 'album') AS number_of_albums,
       (SELECT count(*) FROM users) AS number_of_users,
+      (SELECT count(*) FROM report_providers WHERE removed_at IS NULL) AS number_of_report_providers,
       c.active_user AS number_of_active_user_capability_tokens,
       c.of_user - c.active_user AS number_of_inactive_user_capability_tokens,
       c.of_user AS number_of_user_capability_tokens,

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.ids import SeriesInstanceUID, SeriesPk, SopInstanceUID, StudyInstanceUID
+from kheops.storage.reservations import WITHHELD
 
 __all__ = ["Deleting", "begin_deleting", "find_deleting", "find_overdue", "forget_series"]
 
@@ -32,18 +33,19 @@ class Deleting:
         return tuple(InstanceRef(study, series, instance) for instance in self.instances)
 
 
-_OVERDUE = """
+_OVERDUE = f"""
     s.state = 'orphan' AND s.orphaned_at < :before AND NOT s.legal_hold AND s.confirmed_at IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM album_series x WHERE x.series_pk = s.pk)
-    AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.series_pk = s.pk AND i.state = 'reserved')
-"""
+    AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.series_pk = s.pk AND i.state = 'reserved'
+        AND i.upload_id IS DISTINCT FROM '{WITHHELD}')
+"""  # noqa: S608 - constants only
 
 
 def find_overdue(tx: Connection, *, before: datetime, limit: int) -> Sequence[SeriesPk]:
     """Return orphans since before a time that nothing keeps, the oldest first.
 
-    A legal hold keeps a series, and so does an upload that is adding to it. What came into the store by another way
-    than through us was never confirmed, and is not ours to delete.
+    A legal hold keeps a series, and so does an upload that is adding to it; what was withheld does not. What came into
+    the store by another way than through us was never confirmed, and is not ours to delete.
     """
     rows = tx.execute(
         text(f"SELECT s.pk FROM series s WHERE {_OVERDUE} ORDER BY s.orphaned_at LIMIT :limit"),  # noqa: S608 - constant

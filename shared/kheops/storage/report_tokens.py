@@ -127,10 +127,10 @@ def create_report(tx: Connection, grant: ReportGrant, new: NewReport) -> ReportT
     return None if pk is None else ReportTokenPk(pk)
 
 
-def find_code(tx: Connection, *, code_hash: bytes, provider_pk: int) -> OpenCode | None:
+def find_code(tx: Connection, *, code_hash: bytes, provider_pk: int, at: datetime) -> OpenCode | None:
     """Return a code that this provider was given, used or not, and lock its row.
 
-    ``None`` as well if its person is suspended, has left the album, or the capability token behind it was revoked.
+    ``None`` as well if its person is suspended, has left the album, or the capability token behind it has ended.
     """
     row = tx.execute(
         text(
@@ -140,11 +140,12 @@ def find_code(tx: Connection, *, code_hash: bytes, provider_pk: int) -> OpenCode
             "JOIN report_providers p ON p.pk = r.provider_pk AND p.removed_at IS NULL "
             "JOIN users u ON u.pk = r.user_pk AND u.suspended_at IS NULL "
             "LEFT JOIN capabilities c ON c.pk = r.capability_pk "
-            "WHERE r.code_hash = :code_hash AND r.provider_pk = :provider AND c.revoked_at IS NULL "
+            "WHERE r.code_hash = :code_hash AND r.provider_pk = :provider "
+            "AND (c.pk IS NULL OR (c.revoked_at IS NULL AND c.expires_at > :at)) "
             "AND EXISTS (SELECT 1 FROM album_members m WHERE m.user_pk = r.user_pk AND m.album_pk = p.album_pk) "
             "FOR UPDATE OF r"
         ),
-        {"code_hash": code_hash, "provider": provider_pk},
+        {"code_hash": code_hash, "provider": provider_pk, "at": at},
     ).one_or_none()
     if row is None:
         return None

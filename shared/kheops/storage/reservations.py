@@ -17,6 +17,7 @@ from kheops.storage.columns import INSTANCE_COLUMNS, SERIES_COLUMNS
 from kheops.storage.instance_rows import INSTANCE_RECORD, InstanceRecord, record_of
 
 __all__ = [
+    "WITHHELD",
     "Reservation",
     "expired_instances",
     "release_instance",
@@ -46,8 +47,8 @@ class Reservation:
     at: datetime
 
 
-_WITHHELD: Final = "withheld"
-"""Stands for the id of an upload; none of those is a word."""
+WITHHELD: Final = "withheld"
+"""Stands for the id of an upload where an instance is withheld; none of those is a word."""
 
 _CAPABILITY_KEY: Final = "(SELECT pk FROM capabilities WHERE id = CAST(:capability AS text))"
 
@@ -190,15 +191,15 @@ def withhold_instance(tx: Connection, instance: SopInstanceUID) -> None:
             "target_pk = NULL, uploader_pk = NULL, capability_pk = NULL, viewer_token_pk = NULL, "
             "report_token_pk = NULL WHERE sop_instance_uid = :instance AND state = 'reserved'"
         ),
-        {"withheld": _WITHHELD, "instance": instance},
+        {"withheld": WITHHELD, "instance": instance},
     )
 
 
 def take_over_withheld(tx: Connection, record: InstanceRecord) -> bool:
     """Forget a withheld reservation, for somebody who may store the instance; ``False`` if it is another one."""
-    if record.upload_id != _WITHHELD:
+    if record.upload_id != WITHHELD:
         return False
-    release_instance(tx, record.ref.sop_instance_uid, upload_id=_WITHHELD)
+    release_instance(tx, record.ref.sop_instance_uid, upload_id=WITHHELD)
     return True
 
 

@@ -21,7 +21,7 @@ _BY_GROUP: Final = """
 """
 
 
-def membership(*, by_group: bool = True) -> str:
+def membership(*, by_group: bool = True, listed: bool = False) -> str:
     """Return the derived table ``m`` of the scope's memberships: album, whether administrator, whether by a group.
 
     Each album is in it once, so that what it holds is counted once; a membership of one's own goes first.
@@ -31,22 +31,30 @@ def membership(*, by_group: bool = True) -> str:
     by_group
         Whether the groups count that the caller presented. Without any, leaving them out changes nothing in what is
         found and spares the hot lookup the looking.
+    listed
+        Whether they are listed once, before anything is joined to them: for prepared statements, whose plan is made
+        without knowing the values and would list them again for each album.
     """
-    return f"({_OWN} UNION ALL {_BY_GROUP}) m" if by_group else f"({_OWN}) m"
+    if not by_group:
+        return f"({_OWN}) m"
+    both = f"{_OWN} UNION ALL {_BY_GROUP}"
+    if not listed:
+        return f"({both}) m"
+    return f"(WITH own AS MATERIALIZED ({both}) SELECT * FROM own) m"  # noqa: S608 - constants only
 
 
-def holds(*, by_group: bool = True, joined: str = "") -> str:
+def holds(*, by_group: bool = True, listed: bool = False, joined: str = "") -> str:
     """Return the FROM and WHERE of every (membership, album, series) that a scope has.
 
     Parameters
     ----------
-    by_group
+    by_group, listed
         As in `membership`.
     joined
         Further joins, to ``s`` and what stands before it.
     """
     return f"""
-    FROM {membership(by_group=by_group)}
+    FROM {membership(by_group=by_group, listed=listed)}
     JOIN users u ON u.pk = :scope_user AND u.suspended_at IS NULL
     JOIN albums a ON a.pk = m.album_pk
     JOIN album_series x ON x.album_pk = a.pk

@@ -23,6 +23,7 @@ from kheops.web.api import (
     reports,
     shares,
     tokens,
+    verification,
     viewers,
     webhooks,
 )
@@ -219,6 +220,7 @@ TABLE: Final = RouteTable(
             public=True,
             declared=tokens.INTROSPECT,
         ),
+        Route(("POST",), "/verifyInstance", verification.verify, UseKind.STORE, declared=verification.VERIFY),
         Route(("POST",), "/shares", shares.share, UseKind.SHARE, declared=shares.SHARE),
         Route(
             ("GET",),

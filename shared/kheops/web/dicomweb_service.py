@@ -9,18 +9,21 @@ from kheops.dicomweb.resources import (
     Bulkdata,
     Comments,
     Favorites,
+    Fetch,
     Frames,
     InAlbum,
     InstancesOf,
     Metadata,
     OfUser,
     OhifMetadata,
+    Rendered,
     Resource,
     Series,
     SeriesOf,
     SopInstance,
     Studies,
     Study,
+    Thumbnail,
     parse,
 )
 from kheops.domain.uses import Use, UseKind
@@ -28,11 +31,22 @@ from kheops.errors import MethodNotAllowedError, RouteNotFoundError
 from kheops.web.authentication import authenticate
 from kheops.web.call import AsgiResponse, Call, Handler
 from kheops.web.declaration import Declaration
-from kheops.web.dicomweb import comments, favorites, metadata, ohif, retrieve, search, sharing
+from kheops.web.dicomweb import (
+    comments,
+    favorites,
+    fetch,
+    metadata,
+    ohif,
+    rendered,
+    retrieve,
+    search,
+    sharing,
+    wado_uri,
+)
 from kheops.web.dicomweb.store import STORE, store
 from kheops.web.dispatch import run
 
-__all__ = ["RELATIONAL_SEARCHES", "TABLE", "Verb", "dispatch"]
+__all__ = ["BY_QUERY", "RELATIONAL_SEARCHES", "TABLE", "Verb", "dispatch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +91,8 @@ TABLE: Final[Mapping[type[Resource], Mapping[str, Verb]]] = {
     SopInstance: {"GET": _pixels(retrieve.retrieve_instance, declared=retrieve.INSTANCE)},
     Frames: {"GET": _pixels(retrieve.retrieve_frames, declared=retrieve.FRAMES)},
     Bulkdata: {"GET": _pixels(retrieve.retrieve_bulkdata, declared=retrieve.BULKDATA)},
+    Rendered: {"GET": _pixels(rendered.retrieve_rendered, declared=rendered.RENDERED)},
+    Thumbnail: {"GET": _pixels(rendered.retrieve_thumbnail, declared=rendered.THUMBNAIL)},
     Metadata: {"GET": Verb(metadata.retrieve_metadata, UseKind.READ_METADATA, metadata.RETRIEVE)},
     OhifMetadata: {"GET": Verb(ohif.ohif_metadata, UseKind.SEARCH, ohif.OHIF)},
     Favorites: {
@@ -91,6 +107,7 @@ TABLE: Final[Mapping[type[Resource], Mapping[str, Verb]]] = {
         "PUT": _share(sharing.put_into_album, declared=sharing.PUT_INTO_ALBUM),
         "DELETE": _remove(sharing.remove_from_album, declared=sharing.REMOVE_FROM_ALBUM),
     },
+    Fetch: {"POST": Verb(fetch.fetch, UseKind.SEARCH, fetch.FETCH)},
     OfUser: {"PUT": _share(sharing.send_to_user, declared=sharing.SEND_TO_USER)},
 }
 """What can be done to what; anything else does not exist. A resource with GET answers HEAD as well."""
@@ -100,6 +117,12 @@ RELATIONAL_SEARCHES: Final[Mapping[str, Handler]] = {
     "/instances": search.search_all_instances,
 }
 """Searches below no study (PS3.18 section 10.6.1.1.1); they promise what the others do."""
+
+BY_QUERY: Final[Mapping[str, Declaration]] = {
+    **dict.fromkeys(RELATIONAL_SEARCHES, search.SEARCH),
+    wado_uri.PATH: wado_uri.WADO,
+}
+"""All paths with GET that name no resource, with what they promise."""
 
 
 async def dispatch(call: Call) -> AsgiResponse:
@@ -121,6 +144,8 @@ async def dispatch(call: Call) -> AsgiResponse:
         _method(call.method, frozenset({"GET"}))
         await authenticate(call)
         return await run(call, relational, call.use(UseKind.SEARCH))
+    if call.path == wado_uri.PATH:
+        return await _by_uri(call)
     resource = parse(call.path)
     verbs = None if resource is None else TABLE.get(type(resource))
     if resource is None or verbs is None:
@@ -133,6 +158,18 @@ async def dispatch(call: Call) -> AsgiResponse:
         return await verb.handler(call, resource)
 
     return await run(call, handle, lambda: _asked(call.use(verb.kind), resource))
+
+
+async def _by_uri(call: Call) -> AsgiResponse:
+    _method(call.method, frozenset({"GET"}))
+    call.declared = wado_uri.WADO
+    await authenticate(call)
+    request = wado_uri.read_request(call)
+
+    async def handle(call: Call) -> AsgiResponse:
+        return await wado_uri.wado(call, request)
+
+    return await run(call, handle, lambda: _asked(call.use(UseKind.READ_PIXELS), request.instance))
 
 
 def _method(method: str, known: frozenset[str]) -> str:
@@ -153,9 +190,9 @@ def _asked(use: Use, resource: Resource) -> Use:
             return replace(use, studies=(study,), series=(series,))
         case SopInstance(study, series, instance):
             return replace(use, studies=(study,), series=(series,), instances=(instance,))
-        case SeriesOf(study) | OhifMetadata(study) | Comments(study):
+        case SeriesOf(study) | OhifMetadata(study) | Comments(study) | Fetch(study):
             return _asked(use, study)
-        case InstancesOf(of) | Metadata(of) | OfUser(of, _) | Favorites(of):
+        case InstancesOf(of) | Metadata(of) | Rendered(of) | Thumbnail(of) | OfUser(of, _) | Favorites(of):
             return _asked(use, of)
         case InAlbum(of, album):
             return replace(_asked(use, of), subject=album)

@@ -13,7 +13,6 @@ from kheops import __doc__ as package_words
 from kheops.dicomweb import resources
 from kheops.web import api_service, dicomweb_service
 from kheops.web.declaration import Declaration, Parameter
-from kheops.web.dicomweb import search
 from kheops.web.routing import SEGMENTS, Route
 from kheops.web.schema import TEXT, UID, Schema, list_of, record, text
 
@@ -37,6 +36,7 @@ _TEMPLATES: Final[Mapping[type, tuple[str, ...]]] = {
     resources.OfUser: tuple(f"{place}/users/{{user}}" for place in _PLACES),
     resources.Favorites: tuple(f"{place}/favorites" for place in _PLACES),
     resources.Comments: (f"{_PLACES[0]}/comments",),
+    resources.Fetch: (f"{_PLACES[0]}/fetch", f"{_PLACES[0]}/series/fetch"),
     resources.OhifMetadata: (f"{_PLACES[0]}/ohifmetadata",),
 }
 """The paths of each kind of resource; a test compares them with `kheops.dicomweb.resources`."""
@@ -104,8 +104,8 @@ def _operations() -> Iterator[_Operation]:
     for table, at_root in ((api_service.TABLE, False), (api_service.WELL_KNOWN, True)):
         for route in table.routes:
             yield from _of_route(route, at_root=at_root)
-    for template in dicomweb_service.RELATIONAL_SEARCHES:
-        yield _Operation("GET", template, search.SEARCH, public=False)
+    for template, declared in dicomweb_service.BY_QUERY.items():
+        yield _Operation("GET", template, declared, public=False)
     for kind, verbs in dicomweb_service.TABLE.items():
         for (method, verb), template in product(verbs.items(), _TEMPLATES.get(kind, ())):
             yield _Operation(method, template, verb.declared, public=False)

@@ -22,8 +22,8 @@ How a route is declared::
     Route(("POST",), "/boxes", boxes.create, UseKind.BOX_CREATED, declared=boxes.CREATE)
 
 A route with two methods is two rows. ``_BOX`` is a schema of `kheops.web.schema` beside the function that writes a
-box. A route without declaration works as before and takes the names that its handler gives to ``form_of`` and
-``query_of``, but a test fails for it. A kind of segment that is new needs a row in `SEGMENTS`.
+box. A test fails for a route of the API without declaration; it lets no parameter pass. A kind of segment that is new
+needs a row in `SEGMENTS`.
 """
 
 import re

@@ -202,9 +202,9 @@ def test_answer_that_needs_little_work_has_to_begin_soon(new: New, asked: str) -
 
     async def use(archive: Adapter) -> None:
         with pytest.raises(ArchiveUnavailableError):
-            await asyncio.wait_for(asking[asked](archive), 1)
+            await asyncio.wait_for(asking[asked](archive), 10)
 
-    client = StoreClient(NoAuthorization(), limits=ClientLimits(silence=30, prompt=0.1))
+    client = StoreClient(NoAuthorization(), limits=ClientLimits(silence=30, prompt=0.5))
     _, requests = _run(new, [b"HTTP/1.1 200 OK\r\n"], use, client=client)
     assert len(requests) == 1
 

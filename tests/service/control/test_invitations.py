@@ -86,7 +86,7 @@ def test_whoever_logs_in_with_the_address_is_a_plain_member(world: World, desk: 
     ]
 
 
-def test_the_first_call_of_somebody_new_is_enough(world: World, desk: Desk) -> None:
+def test_somebody_who_was_here_before_is_let_in_at_their_next_login(world: World, desk: Desk) -> None:
     alice = world.person("alice")
     album = world.album(alice)
     assert desk.invite(alice, album) == "ok"

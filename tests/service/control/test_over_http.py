@@ -305,12 +305,7 @@ GOOD_CAPABILITY = {"title": "t", "scope_type": "user", "read_permission": "true"
         ),
         ("POST", "/api/capabilities", {**GOOD_CAPABILITY, "expiration_time": "9999-12-31T23:00:00-14:00"}, "ISO 8601"),
         ("POST", "/api/capabilities", {**GOOD_CAPABILITY, "not_before_time": "9999-12-31T00:00:00Z"}, "'expiration"),
-        (
-            "POST",
-            "/api/capabilities",
-            {**GOOD_CAPABILITY, "expiration_time": "9999-12-31T00:00:00Z"},
-            "must lie within 365 days from now",
-        ),
+        ("POST", "/api/capabilities", {**GOOD_CAPABILITY, "expiration_time": "9999-12-31T00:00:00Z"}, "365 days"),
         ("POST", "/api/capabilities", {**GOOD_CAPABILITY, "not_before_time": "2990-01-01T00:00:00Z"}, "'expiration"),
         ("GET", "/api/albums?limit=0", {}, "'limit'"),
         ("GET", "/api/albums?offset=-1", {}, "'offset'"),

@@ -8,8 +8,12 @@ from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import Connection
 
+from kheops.domain.principals import ReportToken
 from kheops.identity.own_tokens import new_report_code
+from kheops.ids import ReportTokenPk, UserPk
+from kheops.storage import standing
 from tests.fakes.jwks_server import FakeIssuer, SigningKey, running, unsigned
 from tests.service.control.exchange import capability, exchange, inbox
 from tests.service.control.reporting import PROVIDER_KEY, Body, Scene, allow, fragment_of, scene
@@ -446,8 +450,44 @@ def test_a_report_token_ends_with_the_capability_token_behind_it_and_reads_only_
         assert await at.reads(token) == sorted(at.series)
         at.served.world.execute("UPDATE capabilities SET read_permission = false WHERE id = :id", id=public)
         assert await at.reads(token) == 403
+        at.served.world.execute("UPDATE capabilities SET read_permission = true WHERE id = :id", id=public)
+        waiting = await at.report(token=secret)
+        late = parse_qs(urlsplit(waiting.headers["location"]).query)["code"][0]
+        at.served.world.execute("UPDATE capabilities SET expires_at = now() WHERE id = :id", id=public)
+        assert _error(await at.exchange(late)) == "invalid_grant"
+        at.served.world.execute(
+            "UPDATE capabilities SET expires_at = now() + interval '1 day' WHERE id = :id", id=public
+        )
+        assert await at.reads(token) == sorted(at.series)
         assert (await at.served.call("POST", f"/api/capabilities/{public}/revoke", by="bob")).status_code == 200
         assert await at.reads(token) == 401
+
+    run(body)
+
+
+def test_an_upload_that_was_left_behind_is_settled_for_the_report_token_that_it_came_by(run: Run) -> None:
+    async def body(at: Scene) -> None:
+        await at.token()
+        report = ReportTokenPk(at.served.world.scalar("SELECT pk FROM report_tokens"))
+        user = UserPk(at.served.world.scalar("SELECT pk FROM users WHERE sub = 'bob'"))
+
+        def settle(tx: Connection) -> tuple[object, bool]:
+            found = standing.principal_of_upload(tx, user, capability=None, viewer=None, report=report)
+            assert found is not None
+            return found, standing.stands(tx, found, at.served.world.now())
+
+        principal, stands = at.served.world.database.run_blocking(settle)
+        assert isinstance(principal, ReportToken)
+        assert (principal.album, principal.studies, principal.read, principal.write) == (
+            at.key,
+            (at.study,),
+            True,
+            True,
+        )
+        assert (principal.provider, principal.user, stands) == (at.provider.client_id, user, True)
+        path = f"/api/albums/{at.album}/reportproviders/{at.provider.client_id}"
+        assert (await at.served.call("DELETE", path, by="alice")).status_code == 204
+        assert at.served.world.database.run_blocking(settle) == (principal, False)
 
     run(body)
 

@@ -31,6 +31,11 @@ def test_everything_is_counted(world: HistoryWorld) -> None:
     assert world.say(alice, series, "psst", to="alice") == "ok"
     assert world.say(alice, first, "of the album") == "ok"
     world.execute("UPDATE album_members SET is_favorite = true WHERE user_pk = :pk", pk=bob.user)
+    world.execute(
+        "INSERT INTO report_providers (client_id, album_pk, name, url, created_at, removed_at) "
+        "VALUES ('one', :album, 'n', 'u', now(), NULL), ('two', :album, 'n', 'u', now(), now())",
+        album=world.key(first),
+    )
     for number, (scope, revoked) in enumerate((("user", False), ("user", True), ("album", False))):
         world.execute(
             "INSERT INTO capabilities (id, secret_hash, title, scope_type, user_pk, album_pk, read_permission, "
@@ -48,6 +53,7 @@ def test_everything_is_counted(world: HistoryWorld) -> None:
     assert counted.counts == {
         "number_of_albums": 2,
         "number_of_users": 2,
+        "number_of_report_providers": 1,
         "number_of_active_user_capability_tokens": 1,
         "number_of_inactive_user_capability_tokens": 1,
         "number_of_user_capability_tokens": 2,

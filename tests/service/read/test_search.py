@@ -226,7 +226,9 @@ def test_each_kind_of_match(service: Service, alice: Somebody, bob: Somebody) ->
 
 def test_what_cannot_be_understood_is_said(service: Service, alice: Somebody) -> None:
     async def use(running: Running) -> None:
-        for key in ("limit=0", "limit=x", "offset=-1", "StudyDate=yesterday", "sort=PatientSex", "album=a&inbox=true"):
+        keys = ("limit=0", "limit=x", "offset=-1", "StudyDate=yesterday", "sort=PatientSex", "album=a&inbox=true")
+        malformed = ("PatientID=a%00", "PatientID=a%0a", "PatientID=%ff", "a%0db=1", "&".join(["x=1"] * 1100))
+        for key in (*keys, *malformed):
             answer = await running.get(f"/studies?{key}", alice.token)
             assert (answer.status, bool(answer.json["detail"])) == (400, True), key
 

@@ -1,6 +1,7 @@
 """A series that was marked dirty is brought in step with the store, and nothing else comes of it."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -8,7 +9,7 @@ from kheops.domain.principals import Person
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.ids import SopInstanceUID
 from kheops.services.store_report import FailureReason
-from kheops.storage import dirty_series
+from kheops.storage import dirty_series, purge
 from tests.dicom_files import a_file, new_uid, ref_of
 from tests.service.store.conftest import StoreWorld, reasons, stored
 
@@ -157,6 +158,22 @@ def test_a_withheld_instance_is_no_place_for_others(world: StoreWorld, alice: Pe
     for file in (file_of(SECOND), elsewhere):
         assert reasons(world.store(carol, file)) == {SECOND: FailureReason.NOT_AUTHORIZED}
     assert world.instance_states()[SECOND] == "reserved"
+
+
+@pytest.mark.parametrize("withheld", [True, False])
+def test_what_is_withheld_keeps_no_orphan_from_being_purged(world: StoreWorld, alice: Person, withheld: bool) -> None:
+    async def suspend() -> None:
+        await asyncio.to_thread(world.execute, f"UPDATE users SET suspended_at = now() WHERE pk = {alice.user}")
+
+    world.archive.before_answer = suspend
+    world.store(alice, file_of(SECOND))
+    if not withheld:
+        world.execute("UPDATE instances SET upload_id = 'running' WHERE state = 'reserved'")
+    world.execute("DELETE FROM album_series")
+    world.execute("UPDATE series SET state = 'orphan', orphaned_at = now()")
+    later = world.now() + timedelta(days=1)
+    overdue = world.database.run_blocking(lambda tx: purge.find_overdue(tx, before=later, limit=10))
+    assert len(overdue) == withheld
 
 
 @pytest.mark.usefixtures("alice")

@@ -63,7 +63,7 @@ def test_an_orphan_over_its_time_is_deleted_from_the_store_and_its_uids_are_free
         "UPDATE series SET legal_hold = true",
         "UPDATE series SET state = 'confirmed', orphaned_at = NULL",
         "UPDATE instances SET state = 'reserved', lease_until = now() WHERE instance_number = '1'",
-        "INSERT INTO album_series (album_pk, series_pk, added_at) SELECT u.inbox_pk, s.pk, now() FROM users u, series s",
+        "INSERT INTO album_series SELECT u.inbox_pk, s.pk, false, now() FROM users u, series s",
         "UPDATE series SET confirmed_at = NULL",
     ],
     ids=["on legal hold", "taken back", "being added to", "held after all", "come by another way"],

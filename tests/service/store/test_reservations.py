@@ -52,11 +52,12 @@ def test_a_lease_lives_as_long_as_its_upload(world: StoreWorld) -> None:
     alice = world.person("alice")
     world.lease_seconds = 0.6
     file = a_file(study=new_uid(), series=(series := new_uid()), instance=(uid := new_uid()))
-    settled = []
+    settled: list[object] = []
 
     async def works_for_long() -> None:
         await asyncio.sleep(1.2)
-        settled.append((await asyncio.to_thread(world.reconcile)).instances)
+        reconciled = await asyncio.to_thread(world.reconcile)
+        settled.append(dict(reconciled.instances))
         settled.append(await asyncio.to_thread(world.rows, "SELECT lease_until > now() FROM series"))
 
     world.archive.before_answer = works_for_long

@@ -282,6 +282,10 @@ def test_who_leaves_the_album_of_origin_on_the_way_adds_nothing(world: StoreWorl
     world.execute(
         "UPDATE series SET origin_user_pk = NULL, origin_album_pk = (SELECT pk FROM albums WHERE id = 'AAAAAAAAAA')"
     )
+    world.execute(
+        "INSERT INTO album_series (album_pk, series_pk, added_at) "
+        "SELECT a.pk, s.pk, now() FROM albums a, series s WHERE a.id = 'AAAAAAAAAA'"
+    )
 
     async def leave() -> None:
         await asyncio.to_thread(
@@ -296,6 +300,7 @@ def test_who_leaves_the_album_of_origin_on_the_way_adds_nothing(world: StoreWorl
     assert world.instance_states() == {first: "confirmed", late: "reserved"}
     assert world.states() == {series: ("confirmed", 1)}
     assert world.holders(series) == {"alice"}
+    assert world.archive.sent[-1] == late, "they might store at first"
 
 
 def test_two_targets_cannot_reserve_one_new_series(world: StoreWorld) -> None:

@@ -88,8 +88,8 @@ def test_what_the_catalog_does_not_take_as_it_is_is_told_once_and_without_its_va
     files.append(a_file(study=study, series=odd, instance=new_uid(), modality="ABCDEFGHIJKLMNOPQ"))
     with caplog.at_level(logging.WARNING):
         assert world.store(alice, *files).is_whole
-    rows = world.rows("SELECT series_instance_uid, patient_name, modality, body_part_examined FROM series ORDER BY pk")
-    assert rows == [(series, None, "CT", None), (odd, "Doe^Jane", None, None)]
+    rows = world.rows("SELECT series_instance_uid, patient_name, modality, body_part_examined FROM series")
+    assert set(rows) == {(series, None, "CT", None), (odd, "Doe^Jane", None, None)}
     told = [record.__dict__["keywords"] for record in caplog.records if record.message == "catalog.attributes_altered"]
     assert told == [["BodyPartExamined", "Modality", "PatientName"]]
     assert "Nemo" not in caplog.text

@@ -33,7 +33,7 @@ _PARAMETERS = {
 
 def data_routes() -> set[tuple[str, str]]:
     """Return the routes of the data plane, below ``/api``."""
-    found = {("GET", path) for path in dicomweb_service.RELATIONAL_SEARCHES}
+    found = {("GET", path) for path in dicomweb_service.BY_QUERY}
     for kind, verbs in dicomweb_service.TABLE.items():
         paths = {_template(resource) for resource in _samples(kind)}
         found |= set(product(verbs, paths))

@@ -60,7 +60,7 @@ CREATE: Final = Declaration(
         Parameter("download_permission", "Needs read_permission.", FLAG),
         Parameter(
             "expiration_time",
-            "ISO 8601 with an offset from UTC; three months from now by default, a year at most where nothing else is set.",
+            "ISO 8601 with an offset from UTC; three months from now by default, and a year at most by default.",
         ),
         Parameter("not_before_time", "ISO 8601 with an offset from UTC; now by default."),
     ),

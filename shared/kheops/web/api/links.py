@@ -29,7 +29,9 @@ __all__ = [
     "LIST",
     "OPEN",
     "REVOKE",
+    "WITH_SECRET",
     "create",
+    "created_link",
     "get",
     "link_address",
     "list_links",
@@ -61,7 +63,7 @@ _MAYBE: Final[Mapping[str, Schema]] = {
     "revoke_time": TEXT,
 }
 _LINK: Final = record(_ALWAYS, _MAYBE)
-_WITH_SECRET: Final = record({**_ALWAYS, "secret": TEXT, "url": TEXT}, _MAYBE)
+WITH_SECRET: Final = record({**_ALWAYS, "secret": TEXT, "url": TEXT}, _MAYBE)
 _VISIT: Final = record(
     {
         "access_token": TEXT,
@@ -74,7 +76,7 @@ _VISIT: Final = record(
 
 CREATE: Final = Declaration(
     "Create a link to an album or to chosen series",
-    {201: Answer("The link, whose secret and address are told this once.", {JSON: _WITH_SECRET})},
+    {201: Answer("The link, whose secret and address are told this once.", {JSON: WITH_SECRET})},
     form=(
         Parameter(
             "title",
@@ -121,7 +123,12 @@ OPEN: Final = Declaration(
 
 
 async def create(call: Call) -> Response:
-    draft = _draft(await form_of(call))
+    return await created_link(call, await form_of(call))
+
+
+async def created_link(call: Call, form: Form) -> Response:
+    """Create the link that a form describes with the fields of `CREATE`, and answer with it."""
+    draft = _draft(form)
     new = await call.process.links.create(call.principal, draft, asked=call.use(UseKind.LINK_CREATED))
     url = link_address(call.process.settings.public_url, new.view, new.secret)
     return json_of({**_json(new.view), "secret": new.secret, "url": url}, status=201, holds_secret=True)

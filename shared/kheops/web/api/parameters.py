@@ -53,19 +53,17 @@ class Query:
         return int(text)
 
 
-def query_of(call: Call, *known: str, repeated: tuple[str, ...] = ()) -> Query:
+def query_of(call: Call) -> Query:
     """Return the query string, whose names are those that the route declares.
-
-    ``known`` and ``repeated`` are for a route without declaration.
 
     Raises
     ------
     BadQueryParameterError
         If it has other names, or one twice that may not be repeated.
     """
-    if call.declared is not None:
-        known = tuple(each.name for each in call.declared.query if not each.repeated)
-        repeated = tuple(each.name for each in call.declared.query if each.repeated)
+    declared = () if call.declared is None else call.declared.query
+    known = tuple(each.name for each in declared if not each.repeated)
+    repeated = tuple(each.name for each in declared if each.repeated)
     pairs = call.query()
     if {name for name, _ in pairs} - {*known, *repeated}:
         names = ", ".join(f"'{name}'" for name in (*known, *repeated)) or "none"
@@ -81,10 +79,8 @@ def query_of(call: Call, *known: str, repeated: tuple[str, ...] = ()) -> Query:
     return Query(values, lists)
 
 
-async def form_of(call: Call, *known: str) -> Form:
+async def form_of(call: Call) -> Form:
     """Read the form, whose names are those that the route declares.
-
-    ``known`` is for a route without declaration.
 
     Raises
     ------
@@ -93,10 +89,9 @@ async def form_of(call: Call, *known: str) -> Form:
     KheopsError
         As `Call.form` raises them.
     """
-    repeated: frozenset[str] = frozenset()
-    if call.declared is not None:
-        known = tuple(each.name for each in call.declared.form or ())
-        repeated = frozenset(each.name for each in call.declared.form or () if each.repeated)
+    declared = () if call.declared is None else call.declared.form or ()
+    known = tuple(each.name for each in declared)
+    repeated = {each.name for each in declared if each.repeated}
     form = await call.form()
     given = [name for name, _ in form.pairs]
     if set(given) - set(known):

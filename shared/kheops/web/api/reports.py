@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from kheops.domain.report_providers import REPORT_STUDIES, CodeExchange, ReportDraft
+from kheops.domain.report_providers import ASSERTION_TYPE, REPORT_STUDIES, CodeExchange, ReportDraft
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import (
     BadFormParameterError,
@@ -16,7 +16,6 @@ from kheops.errors import (
     OAuthError,
     ReportProviderNotFoundError,
 )
-from kheops.identity.client_assertions import ASSERTION_TYPE
 from kheops.ids import ReportProviderId, StudyInstanceUID, report_provider_id, study_instance_uid
 from kheops.storage.report_providers import ProviderRecord
 from kheops.web.api.answers import PERSON, json_of, person_json

@@ -1,6 +1,6 @@
 """``/shares``: chosen series to somebody, into an album, or behind a link, in one call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from starlette.responses import Response
@@ -12,10 +12,11 @@ from kheops.ids import AlbumId, album_id, series_instance_uid, study_instance_ui
 from kheops.services.sharing import NamedSource
 from kheops.web.api.answers import created
 from kheops.web.api.json_body import json_object
+from kheops.web.api.links import WITH_SECRET, created_link
 from kheops.web.api.parameters import query_of
-from kheops.web.call import Call
-from kheops.web.declaration import CREATED, JSON, Declaration
-from kheops.web.schema import ALBUM_ID, FLAG, TEXT, UID, either, list_of, record
+from kheops.web.call import Call, Form
+from kheops.web.declaration import JSON, Answer, Declaration
+from kheops.web.schema import ALBUM_ID, COUNT, FLAG, TEXT, UID, either, list_of, record
 
 __all__ = ["SHARE", "share"]
 
@@ -24,12 +25,21 @@ _LONGEST: Final = 320
 _MEMBERS: Final = ("StudyInstanceUID", "SeriesInstanceUID")
 _SERIES: Final = record(dict.fromkeys(_MEMBERS, UID))
 
+_OF_LINK: Final = ("title", "passcode", "max_uses", "expiration_time", "download_permission")
+_LINK: Final = record(
+    {"title": TEXT},
+    {"passcode": TEXT, "max_uses": COUNT, "expiration_time": TEXT, "download_permission": FLAG},
+)
+
 SHARE: Final = Declaration(
-    "Share chosen series with somebody or into an album: all of them, or none",
-    CREATED,
+    "Share chosen series with somebody, into an album or by a new link: all of them, or none",
+    {201: Answer("Done, or so already; of a link, the link with its secret.", {JSON: WITH_SECRET})},
     bodies={
         JSON: record(
-            {"series": list_of(_SERIES), "target": either(record({"user": TEXT}), record({"album": ALBUM_ID}))},
+            {
+                "series": list_of(_SERIES),
+                "target": either(record({"user": TEXT}), record({"album": ALBUM_ID}), record({"link": _LINK})),
+            },
             {"source": either(record({"album": ALBUM_ID}), record({"inbox": FLAG}))},
         )
     },
@@ -42,7 +52,11 @@ async def share(call: Call) -> Response:
     if body.keys() - {"series", "target", "source"}:
         raise BadRequestError("The members known here are 'series', 'target' and 'source'.")
     chosen = _chosen(body.get("series"), most=call.process.settings.shared_series)
-    name, value = _named(body.get("target"), "target", {"user", "album"})
+    name, value = _named(body.get("target"), "target", {"user", "album", "link"})
+    if name == "link":
+        if "source" in body:
+            raise BadRequestError("'source' does not go with a link.")
+        return await created_link(call, _link_form(value, chosen))
     source = _source(body.get("source"))
     asked = call.use(UseKind.SHARE)
     sharing = call.process.sharing
@@ -68,6 +82,15 @@ def _series(value: object) -> SeriesRef:
         return SeriesRef(study_instance_uid(study), series_instance_uid(series))
     except InvalidIdentifierError:
         raise BadRequestError("A series has something that is not a valid UID.") from None
+
+
+def _link_form(value: object, chosen: Sequence[SeriesRef]) -> Form:
+    members = value if isinstance(value, dict) else {"": ""}
+    if members.keys() - set(_OF_LINK) or not all(isinstance(each, str | int) for each in members.values()):
+        raise BadRequestError("The members of a link are " + ", ".join(f"'{name}'" for name in _OF_LINK) + ".")
+    described = [(name, str(each).lower() if isinstance(each, bool) else str(each)) for name, each in members.items()]
+    series = [("series", f"{ref.study_instance_uid}/{ref.series_instance_uid}") for ref in chosen]
+    return Form((*described, *series))
 
 
 def _source(value: object) -> NamedSource:

@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.responses import JSONResponse, Response
 
+from kheops.domain.report_providers import ASSERTION_TYPE
 from kheops.domain.uses import Outcome, Use, UseKind
 from kheops.domain.viewer_tokens import ViewerDraft
 from kheops.errors import (
@@ -19,7 +20,6 @@ from kheops.errors import (
     TooManyRequestsError,
     UnsupportedMediaTypeError,
 )
-from kheops.identity.client_assertions import ASSERTION_TYPE
 from kheops.ids import AlbumId, StudyInstanceUID, album_id, study_instance_uid
 from kheops.services.introspection import ActiveToken
 from kheops.web.api.answers import json_of

@@ -12,6 +12,7 @@ from kheops.archive.port import ArchiveStream
 from kheops.dicomweb.media_types import (
     FRAME_TYPES,
     ZIP,
+    Accept,
     negotiate_bulkdata,
     negotiate_dicom,
     negotiate_frames,
@@ -33,6 +34,7 @@ __all__ = [
     "INSTANCE",
     "SEVERAL",
     "instance_ref",
+    "retrieve_as",
     "retrieve_bulkdata",
     "retrieve_frames",
     "retrieve_instance",
@@ -92,7 +94,12 @@ async def retrieve_series(call: Call, resource: Series) -> AsgiResponse:
 
 async def retrieve_instance(call: Call, resource: SopInstance) -> AsgiResponse:
     """Answer ``GET .../instances/{I}``."""
-    choice = negotiate_instance(accept(call))
+    return await retrieve_as(call, resource, accept(call))
+
+
+async def retrieve_as(call: Call, resource: SopInstance, accepted: Accept) -> AsgiResponse:
+    """Answer with an instance in a form that ``accepted`` names."""
+    choice = negotiate_instance(accepted)
     asking = asked(call, UseKind.READ_PIXELS)
     return await _passed_on(call, partial(call.process.retrieval.instance, asking, instance_ref(resource), choice))
 

@@ -114,11 +114,13 @@ async def _search(call: Call, level: Level, below: Study | Series | None) -> Asg
         (b"x-total-count", b"%d" % page.total),
         *((b"warning", f'299 kheops "{words}"'.encode()) for words in _warnings(query, page, returns)),
     ]
+    leave = call.process.search.hold(page)
     if answers.is_small:
+        leave()
         response = Response(answers.encoded())
         response.raw_headers = [*headers, (b"content-length", b"%d" % len(response.body))]
         return response
-    return StreamResponse(status=200, headers=headers, chunks=answers.chunks(), abort=_nothing_to_close)
+    return StreamResponse(status=200, headers=headers, chunks=answers.chunks(), abort=leave)
 
 
 def _level(below: Study | Series | None) -> Level | None:
@@ -148,7 +150,3 @@ def _warnings(query: Query, page: Page, returns: Returned) -> Iterator[str]:
 def _listed(names: tuple[str, ...]) -> str:
     shown = ", ".join(names[:_NAMED])
     return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
-
-
-def _nothing_to_close() -> None:
-    pass

@@ -148,12 +148,12 @@ function personName(study) {
   return groups.length < 2 ? groups[0] || "" : `${groups[0]} (${groups.slice(1).join(", ")})`;
 }
 
-function cell(kind, label, text, aside, asideTag) {
+function cell(kind, label, text, aside, asideTag, kinds = "value") {
   const made = document.createElement(kind);
   if (kind === "th") made.scope = "row";
   if (label) made.dataset.label = label;
   const value = document.createElement("span");
-  value.className = "value";
+  value.className = kinds;
   value.textContent = text;
   if (aside) {
     const small = document.createElement(asideTag);
@@ -173,7 +173,7 @@ function row(study) {
   const counts = [["Series", "00201206"], ["Instances", "00201208"]];
   made.append(
     cell("th", "", personName(study) || "No name", id && `ID ${id}`, "span"),
-    cell("td", "Date", date || "–"),
+    cell("td", "Date", date || "–", "", "", "value nowrap"),
     cell("td", "Study", first(study, "00081030") || "No description", made.dataset.study, "code"),
     cell("td", "Modality", values(study, "00080061").join(", ") || "–"),
     ...counts.map(([label, tag]) => {

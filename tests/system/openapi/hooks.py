@@ -1,4 +1,4 @@
-"""Bodies of STOW-RS for Schemathesis, which loads this module: real DICOM files, and what is none."""
+"""What Schemathesis loads: bodies of STOW-RS, real DICOM files among them, and what a form cannot tell apart."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.dicom_files import a_file, multipart
 
 _BOUNDARY = "b0undary"
+_FORM = "application/x-www-form-urlencoded"
 _UIDS = st.integers(1, 4).map(lambda number: f"1.2.826.0.1.3680043.8.498.7.{number}")
 _FILES = st.builds(
     a_file,
@@ -36,7 +37,27 @@ def as_it_is(context: schemathesis.SerializationContext, value: Any) -> bytes:
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def filter_case(context: schemathesis.HookContext, case: schemathesis.Case[Any]) -> bool:
+    """Leave out wrong values that a form writes like right ones: 0.5 like a UID, a value like a list of one."""
+    del context
+    if case.media_type != _FORM or not isinstance(case.body, dict):
+        return True
+    schema = case.operation.definition.raw["requestBody"]["content"][_FORM]["schema"]
+    return not any(
+        _looks_right(value, schema["properties"][name])
+        for name, value in case.body.items()
+        if name in schema["properties"]
+    )
+
+
+def _looks_right(value: object, schema: dict[str, Any]) -> bool:
+    if schema.get("type") == "array":
+        return not isinstance(value, list) or any(_looks_right(each, schema["items"]) for each in value)
+    return schema.get("type") == "string" and not isinstance(value, str | list | dict)
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Name the boundary, which no document can."""
     del context, kwargs
     if case.media_type == "multipart/related":
