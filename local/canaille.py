@@ -42,6 +42,7 @@ class Canaille:
             "client_id": web_client.client_id,
             "client_secret": web_client.client_secret,
             "scopes": ["openid", "profile", "email", "groups"],
+            "groups_claim": "groups",
             "label": "Demo login",
             # It takes a form for the answer to its own question, and loses where to go back to.
             "logout": "get",

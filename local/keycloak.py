@@ -79,6 +79,8 @@ class Keycloak:
             "client_id": web_client.client_id,
             "client_secret": web_client.client_secret,
             "scopes": ["openid", "profile", "email", "groups"],
+            # By the realm's group membership mapper, without the groups' paths.
+            "groups_claim": "groups",
             "label": "Keycloak",
         }
 

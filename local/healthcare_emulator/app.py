@@ -177,6 +177,8 @@ class Emulator:
         if rest in {"/series", "/instances"} and instance is None and not (rest == "/series" and series):
             await search(call, self._shelf, level=rest[1:], study=study, series=series)
             return
+        if rest.startswith(("/frames/", "/bulkdata/", "/rendered")) and instance is None:
+            raise GoogleError(HTTPStatus.NOT_FOUND, "Not found.")
         rows = self._shelf.find(study, series, instance)
         if not rows:
             raise GoogleError.absent()

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 from PIL import Image
-from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, convert_color_space
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.pixels.utils import pixel_array
 
 from kheops.dicomweb.media_ranges import MalformedMediaTypeError, parse_accept
@@ -60,15 +60,13 @@ def _pixels(row: Row, frame: int) -> Image.Image:
         dataset = pydicom.dcmread(row.path)
         array: Any = pixel_array(dataset, index=frame - 1)
         if int(dataset.SamplesPerPixel) > 1:
-            if str(dataset.PhotometricInterpretation).startswith("YBR_FULL") and array.dtype != np.uint8:
-                array = convert_color_space(array, str(dataset.PhotometricInterpretation), "RGB")
-            return Image.fromarray(_bytes(array, int(dataset.BitsStored)), "RGB")
+            return Image.fromarray(_bytes(array, int(dataset.BitsStored)))
         grey = apply_voi_lut(apply_modality_lut(array, dataset), dataset)
         low, high = float(grey.min()), float(grey.max())
         scaled = (grey - low) * (255.0 / (high - low)) if high > low else np.zeros(grey.shape)
         if dataset.PhotometricInterpretation == "MONOCHROME1":
             scaled = 255.0 - scaled
-        return Image.fromarray(scaled.astype(np.uint8), "L")
+        return Image.fromarray(scaled.astype(np.uint8))
     except Exception:  # noqa: BLE001 - pydicom raises whatever the bytes make it raise
         raise GoogleError.bad_request("the frame does not exist or cannot be rendered") from None
 

@@ -49,6 +49,21 @@ def test_settings_take_access_tokens_for_kheops_only() -> None:
     assert "email_verified" not in settings
 
 
+def test_groups_are_in_the_claim_that_the_settings_name_for_all_clients_that_people_log_in_at() -> None:
+    settings = Keycloak("http://127.0.0.1:1", demo_people(), KeycloakSecrets("a", "b")).issuer_settings(_CLIENT)
+    realm = _realm()
+    (scope,) = (each for each in realm["clientScopes"] if each["name"] == "groups")
+    (mapper,) = scope["protocolMappers"]
+    assert mapper["protocolMapper"] == "oidc-group-membership-mapper"
+    said = mapper["config"]
+    assert said["claim.name"] == settings["groups_claim"]
+    # A session has them from the ID token, a program from the access token; both by their plain names.
+    assert (said["id.token.claim"], said["access.token.claim"], said["full.path"]) == ("true", "true", "false")
+    by_people = [each for each in realm["clients"] if each["standardFlowEnabled"]]
+    assert all("groups" in each["defaultClientScopes"] for each in by_people)
+    assert {group for person in demo_people() for group in person.groups} == {each["name"] for each in realm["groups"]}
+
+
 def test_absent_keycloak_is_said_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keycloak, "_DISTRIBUTION", tmp_path / "nothing")
     with Processes(tmp_path / "logs") as processes, pytest.raises(ProcessError, match=r"`local/setup\.sh keycloak`"):

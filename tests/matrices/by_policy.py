@@ -170,9 +170,17 @@ def _decide(principal: Principal, action: Action, about: str) -> None:
             _search(principal, Source(inbox=True), about)
         case Action.STUDY_METADATA | Action.RETRIEVE_STUDY:
             _read_study(principal, about)
-        case Action.SERIES_METADATA | Action.RETRIEVE_SERIES:
+        case Action.SERIES_METADATA | Action.RETRIEVE_SERIES | Action.THUMBNAIL_OF_SERIES:
             _read(principal, Source(), about)
-        case Action.INSTANCE_METADATA | Action.RETRIEVE_INSTANCE | Action.RETRIEVE_FRAMES | Action.RETRIEVE_BULKDATA:
+        case (
+            Action.INSTANCE_METADATA
+            | Action.RETRIEVE_INSTANCE
+            | Action.RETRIEVE_FRAMES
+            | Action.RETRIEVE_BULKDATA
+            | Action.RETRIEVE_BY_URI
+            | Action.RENDER_INSTANCE
+            | Action.RENDER_BY_URI
+        ):
             _read_instance(principal, about)
         case Action.RETRIEVE_FROM_ALBUM_1 | Action.RETRIEVE_FROM_ALBUM_2:
             _read(principal, _from_album(principal, AlbumAction.READ_SERIES, _album_in(action)), about)

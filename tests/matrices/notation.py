@@ -44,6 +44,10 @@ class Action(StrEnum):
     RETRIEVE_INSTANCE = "retrieve instance"
     RETRIEVE_FRAMES = "retrieve frames"
     RETRIEVE_BULKDATA = "retrieve bulk data"
+    RETRIEVE_BY_URI = "retrieve by WADO-URI"
+    RENDER_INSTANCE = "render an instance"
+    RENDER_BY_URI = "render by WADO-URI"
+    THUMBNAIL_OF_SERIES = "thumbnail of a series"
     SEARCH_IN_ALBUM_1 = "search in album 1"
     SEARCH_IN_ALBUM_2 = "search in album 2"
     SEARCH_IN_INBOX = "search in inbox"
@@ -107,6 +111,10 @@ READING: Final = (
     Action.RETRIEVE_INSTANCE,
     Action.RETRIEVE_FRAMES,
     Action.RETRIEVE_BULKDATA,
+    Action.RETRIEVE_BY_URI,
+    Action.RENDER_INSTANCE,
+    Action.RENDER_BY_URI,
+    Action.THUMBNAIL_OF_SERIES,
 )
 """What a table called ``read`` stands for: one rule for all of them."""
 

@@ -68,6 +68,9 @@ class _Request:
         return client.request(self.method, url, data=self.form)
 
 
+_JPEG = b"\xff\xd8\xff"
+
+
 # Reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +108,7 @@ def _reading(world: BuiltWorld, row: Row) -> _Request:
     of_series = f"/studies/{study}/series/{series}"
     of_instance = f"{of_series}/instances/{instance}"
     from_album = f"album={world.albums[album]}" if (album := _named_album(action)) is not None else ""
+    by_uri = f"requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={instance}&contentType="
     paths = {
         Action.SEARCH_STUDIES: ("/studies", f"StudyInstanceUID={study}&includefield=ModalitiesInStudy"),
         Action.SEARCH_SERIES_OF_STUDY: (f"/studies/{study}/series", ""),
@@ -121,6 +125,10 @@ def _reading(world: BuiltWorld, row: Row) -> _Request:
         Action.RETRIEVE_INSTANCE: (of_instance, ""),
         Action.RETRIEVE_FRAMES: (f"{of_instance}/frames/1", ""),
         Action.RETRIEVE_BULKDATA: (f"{of_instance}/bulkdata/7FE00010", ""),
+        Action.RETRIEVE_BY_URI: ("/wado", f"{by_uri}application/dicom"),
+        Action.RENDER_INSTANCE: (f"{of_instance}/rendered", ""),
+        Action.RENDER_BY_URI: ("/wado", f"{by_uri}image/jpeg"),
+        Action.THUMBNAIL_OF_SERIES: (f"{of_series}/thumbnail", ""),
         Action.RETRIEVE_FROM_ALBUM_1: (of_series, from_album),
         Action.RETRIEVE_FROM_ALBUM_2: (of_series, from_album),
         Action.RETRIEVE_FROM_INBOX: (of_series, "inbox=true"),
@@ -161,6 +169,9 @@ def _read(world: BuiltWorld, row: Row, answer: httpx.Response) -> Outcome | str:
             if row.action is not Action.STUDY_METADATA and _values(answer, "0020000E") - {world.series[name]}:
                 return "200 with another series"
             return _there(world.instances[name] in _values(answer, "00080018"))
+        case Action.RENDER_INSTANCE | Action.RENDER_BY_URI | Action.THUMBNAIL_OF_SERIES:
+            # Nothing of a picture tells whose it is; that these are of the series is asked elsewhere.
+            return _there(answer.content.startswith(_JPEG))
         case _:
             return _pixels(world, row, answer.content)
 

@@ -29,6 +29,7 @@ from kheops.dicomweb.resources import Resource, to_path
 from kheops.storage.engine import Database, connection_arguments
 from kheops.web import dicomweb_service
 from kheops.web.api_service import TABLE as API_TABLE
+from kheops.web.dicomweb import wado_uri
 from local.emulator import start_emulator
 from local.ports import kept_ports
 from local.processes import Processes
@@ -325,8 +326,12 @@ def _dicom_paths(world: World, places: Iterable[str] | None = None) -> Iterable[
             resources.Frames(instance, (1,)),
             resources.Frames(instance, (1, 2)),
             resources.Bulkdata(instance, "7FE00010"),
-            resources.Rendered(instance),
-            resources.Thumbnail(series),
+            *(
+                shown(of)
+                for shown in (resources.Rendered, resources.Thumbnail)
+                for of in (study, series, instance, resources.Frames(instance, (1,)))
+            ),
+            resources.Rendered(resources.Frames(instance, (2, 1))),
             *(resources.InAlbum(of, album) for of in (study, series) for album in world.albums.values()),  # type: ignore[arg-type]
             *(resources.OfUser(of, user) for of in (study, series) for user in users),
             resources.Favorites(study),
@@ -339,8 +344,18 @@ def _dicom_paths(world: World, places: Iterable[str] | None = None) -> Iterable[
         for resource in made:
             yield type(resource), to_path(resource)
     yield resources.Studies, "/studies"
-    yield None, "/series"
-    yield None, "/instances"
+    for path in dicomweb_service.BY_QUERY:
+        yield None, path
+
+
+def _by_uri(world: World) -> Iterable[str]:
+    for place in world.places.values():
+        named = f"requestType=WADO&studyUID={place.study}&seriesUID={place.series}&objectUID={place.instance}"
+        for more in ("", "&contentType=application/dicom", "&contentType=text/html", "&frameNumber=9", "&rows=0"):
+            yield named + more
+        yield from (f"{named}&album={album}" for album in world.albums.values())
+    hidden, seen = world.places["hidden in a shared study"], world.places["shared"]
+    yield f"requestType=WADO&studyUID={seen.study}&seriesUID={seen.series}&objectUID={hidden.instance}"
 
 
 def _searches(world: World) -> Iterable[str]:
@@ -406,9 +421,13 @@ def _requests(world: World, *, thin: bool = False) -> Iterable[tuple[str, str, s
             if method == "POST" and resource in {resources.Studies, resources.Study}:
                 continue  # STOW-RS, exempt by name
             yield method, path, ""
-            if method == "GET" and resource in {resources.Studies, resources.SeriesOf, resources.InstancesOf, None}:
+            if method == "GET" and path != wado_uri.PATH and resource in _SEARCHED:
                 for query in () if thin else _searches(world):
                     yield method, path, query
+            if method in {"GET", "HEAD"} and path == wado_uri.PATH:
+                yield from ((method, path, query) for query in _by_uri(world))
+            if method == "GET" and resource in {resources.Rendered, resources.Thumbnail}:
+                yield method, path, "viewport=8,8&accept=text/html"
             if method in {"PUT", "DELETE"} and resource is resources.Favorites:
                 for album in world.albums.values():
                     yield method, path, f"album={album}"
@@ -463,6 +482,7 @@ def _requests(world: World, *, thin: bool = False) -> Iterable[tuple[str, str, s
                     yield method, path, f"album={album}"
 
 
+_SEARCHED = {resources.Studies, resources.SeriesOf, resources.InstancesOf, None}
 _ZIP = "accept=application/zip"
 _BOUNDARY = re.compile(r"boundary=\"?([^\";]+)")
 _MADE = re.compile(rb'"(album_id|id|access_token|secret|url|[a-z_]*time)":"[^"]*"')
@@ -603,6 +623,7 @@ def test_every_route_of_the_code_is_asked(world: World) -> None:
     asked = {(method, path) for method, path, _ in _requests(world)}
     types = {resource for resource, _ in _dicom_paths(world)}
     assert set(dicomweb_service.TABLE) <= types
+    assert {path for _, path in _dicom_paths(world)} >= set(dicomweb_service.BY_QUERY)
     for route in API_TABLE.routes:
         for method in route.methods:
             assert any(m == method and route.pattern.fullmatch(path) for m, path in asked), (method, route.template)

@@ -9,12 +9,7 @@ from kheops.errors import MethodNotAllowedError, RouteNotFoundError
 from kheops.web import api_service, dicomweb_service
 from tests.kheops_routes import KHEOPS_ROUTES, sample_of
 
-_RENDERED = "rendering is not built yet"
 MISSING = {
-    ("GET", "/wado"): "WADO-URI is not built yet",
-    ("GET", "/studies/{study}/series/{series}/thumbnail"): _RENDERED,
-    ("GET", "/studies/{study}/series/{series}/instances/{instance}/thumbnail"): _RENDERED,
-    ("GET", "/studies/{study}/series/{series}/instances/{instance}/frames/{frame}/thumbnail"): _RENDERED,
     (
         "GET",
         "/studies/{study}/series/{series}/bulkdata/{path}",
@@ -29,6 +24,8 @@ def _is_there(method: str, path: str) -> bool:
     except MethodNotAllowedError:
         return False
     except RouteNotFoundError:
+        if path in dicomweb_service.BY_QUERY:
+            return method == "GET"
         resource = parse(path) if path.startswith("/studies") else None
         return resource is not None and method in dicomweb_service.TABLE.get(type(resource), {})
     return True

@@ -27,7 +27,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _FIELD: Final = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _FOR_OTHERS: Final = frozenset({"accept", "charset"})
 """Parameters that belong to the negotiation, not to the search."""
 _CONTROLS: Final = frozenset({"limit", "offset", "fuzzymatching", "sort", "album", "inbox", "favorite"})

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -21,13 +22,15 @@ from kheops.domain.principals import (
 )
 from kheops.domain.uses import User
 from kheops.errors import InvalidTokenError
-from kheops.identity.access_tokens import AccessTokenVerifier
 from kheops.identity.own_tokens import looks_like_capability, looks_like_report_token, looks_like_viewer_token
 from kheops.ids import AlbumId, CapabilityId, ReportProviderId, StudyInstanceUID
-from kheops.services.authentication import Authenticator
 from kheops.services.denials import refuse
 from kheops.storage import capabilities, link_visits, people, report_tokens, viewer_tokens
 from kheops.storage.engine import Database
+
+if TYPE_CHECKING:  # for the types alone: whoever only knows the answers does not need what verifies tokens
+    from kheops.identity.access_tokens import AccessTokenVerifier
+    from kheops.services.authentication import Authenticator
 
 __all__ = ["ActiveToken", "Introspection"]
 
@@ -66,7 +69,7 @@ class Introspection:
         Verifies access tokens of issuers.
     """
 
-    def __init__(self, database: Database, *, authenticator: Authenticator, verifier: AccessTokenVerifier) -> None:
+    def __init__(self, database: Database, *, authenticator: "Authenticator", verifier: "AccessTokenVerifier") -> None:
         self._database = database
         self._authenticator = authenticator
         self._verifier = verifier

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from kheops.dicomweb.resources import SopInstance, to_path
 from kheops.ids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
 from kheops.storage.catalog_search import Found
 
@@ -51,8 +50,8 @@ def ohif_study(
 
 def _instance(study: StudyInstanceUID, series: SeriesInstanceUID, found: Found, api_root: str) -> dict[str, object]:
     uid = SopInstanceUID(str(found["SOPInstanceUID"]))
-    # What OHIF loads behind ``wadouri:`` is a whole file by a plain GET: WADO-RS gives it by the accept parameter.
-    address = f"{api_root}{to_path(SopInstance(study, series, uid))}?accept=application/dicom"
+    named = f"requestType=WADO&studyUID={study}&seriesUID={series}&objectUID={uid}"
+    address = f"{api_root}/wado?{named}&contentType=application/dicom"
     return _present(
         {
             "sopInstanceUid": uid,

@@ -18,7 +18,7 @@ from kheops.dicomweb.rendering import RenderingName, RenderingParameters, Viewpo
 from kheops.dicomweb.resources import Frames, Series, SopInstance, Study
 from kheops.domain.policy import Denied, ReadableInstance, read_instance
 from kheops.domain.resources import InstanceRef, SeriesRef
-from kheops.errors import NotAcceptableError, NotFoundError
+from kheops.errors import BadQueryParameterError, NotAcceptableError, NotFoundError
 from kheops.services.denials import refuse
 from kheops.services.encapsulated import open_encapsulated
 from kheops.services.joined_body import JoinedBody
@@ -73,7 +73,8 @@ class Rendering:
 
     `rendered` and `thumbnail` raise `ForbiddenError` if the token or the role in the album asked for does not include
     reading; `AlbumNotFoundError` if that album is hidden or absent; `NotFoundError` if the object or frame is;
-    `NotAcceptableError` if it shows nothing, or nothing that is accepted; `UnavailableError` if the store or the
+    `BadQueryParameterError` if the region asked for is not in it; `NotAcceptableError` if it shows nothing, or nothing
+    that is accepted; `UnavailableError` if the store or the
     database does not answer; `ArchiveProtocolError` if the store answered nonsense. The use of the one instance that
     is shown is recorded before anything of it is given out.
 
@@ -249,7 +250,17 @@ def _fitted(parameters: RenderingParameters, known: RenderableInstance) -> Rende
 
 
 def _fit(viewport: Viewport, known: RenderableInstance, *, enlarging: bool) -> Viewport:
-    """Return the size that an image will have, so that stores which fill up a viewport have nothing to fill."""
+    """Return the size that an image will have, so that stores which fill up a viewport have nothing to fill.
+
+    Raises
+    ------
+    BadQueryParameterError
+        If the region lies outside the image.
+    """
     if not known.columns or not known.rows:
         return viewport
+    region = viewport.region
+    if region is not None and (region.left + region.columns > known.columns or region.top + region.rows > known.rows):
+        # Some stores cut such a region down and some refuse it.
+        raise BadQueryParameterError("The region of 'viewport' lies outside the image.")
     return viewport.fitted(columns=known.columns, rows=known.rows, enlarging=enlarging)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
@@ -21,15 +21,17 @@ from kheops.errors import (
     UserNotFoundError,
     WebhookNotFoundError,
 )
-from kheops.identity.sealed_keys import KeySealer
 from kheops.ids import AlbumId, SeriesInstanceUID, StudyInstanceUID, WebhookDeliveryId, WebhookId
-from kheops.outbound.guard import OutboundGuard
 from kheops.services.album_access import permitted, permitted_and_locked
 from kheops.storage import audit, members, webhook_deliveries, webhook_subjects, webhooks
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
 from kheops.storage.webhook_deliveries import Attempt, DeliveryRecord, Subject
 from kheops.storage.webhooks import WebhookRecord
+
+if TYPE_CHECKING:  # for the types alone: cold start counts
+    from kheops.identity.sealed_keys import KeySealer
+    from kheops.outbound.guard import OutboundGuard
 
 __all__ = ["WebhookView", "Webhooks"]
 
@@ -76,7 +78,7 @@ class Webhooks:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, *, default_issuer: str, guard: OutboundGuard, sealer: KeySealer
+        self, database: Database, clock: Clock, *, default_issuer: str, guard: "OutboundGuard", sealer: "KeySealer"
     ) -> None:
         self._database = database
         self._clock = clock

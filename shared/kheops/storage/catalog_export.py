@@ -16,7 +16,7 @@ from kheops.storage.visibility import HOLDS, scope_parameters
 
 __all__ = ["ExportedInstance", "ExportedSeries", "instances_to_export", "series_to_export"]
 
-# A study's own values are those of the series that was confirmed first, as in every search.
+# A study's own values are those of the series that was put on record first, as in every search.
 _SERIES: Final = text(f"""
     WITH held AS (
         SELECT {ROLE_COLUMNS}, s.pk AS series_pk {HOLDS}
@@ -25,7 +25,7 @@ _SERIES: Final = text(f"""
     ), first_of_study AS (
         SELECT DISTINCT ON (s.study_instance_uid) s.*
         FROM series s WHERE s.pk IN (SELECT series_pk FROM held)
-        ORDER BY s.study_instance_uid, s.confirmed_at, s.pk
+        ORDER BY s.study_instance_uid, s.pk
     )
     SELECT held.*, s.study_instance_uid, s.series_instance_uid, s.modality, s.series_number,
            f.patient_id, f.patient_name, f.study_date, f.study_time, f.study_description, f.study_id,

@@ -1,12 +1,12 @@
 """Searching the catalog: matching, order and paging over the series that the caller sees, and nothing else.
 
-One statement a search. Whatever it counts or collects is taken from the common table ``visible``, so that a hidden
-series can show in no aggregate. A study has no row: its attributes are those of the visible series that was
-confirmed first.
+Whatever is counted or collected is taken from what ``visible`` and ``studies`` hold, both made of the one fragment of
+`kheops.storage.visibility`, so that a hidden series can show in no aggregate. A study has no row: its attributes are
+those of the visible series that was put on record first.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from sqlalchemy import Connection, text
@@ -28,7 +28,7 @@ from kheops.ids import SeriesInstanceUID, StudyInstanceUID, UserPk
 from kheops.storage.columns import INSTANCE_COLUMNS, SERIES_COLUMNS
 from kheops.storage.comments import readable_comment
 from kheops.storage.favorites import FAVORITE_SERIES
-from kheops.storage.visibility import VISIBLE_SERIES, scope_parameters
+from kheops.storage.visibility import HOLDS, VISIBLE_SERIES, scope_parameters
 
 __all__ = ["Criteria", "Found", "Page", "find"]
 
@@ -106,12 +106,13 @@ _STUDIES: Final = """
            array_agg(DISTINCT s.modality COLLATE "C") FILTER (WHERE s.modality <> '') AS modalities,
            count(*) AS number_of_series,
            CAST(sum(s.number_of_instances) AS bigint) AS number_of_instances,
-           (array_agg(s.pk ORDER BY s.confirmed_at, s.pk))[1] AS first_series
+           min(s.pk) AS first_series
     FROM visible v JOIN series s ON s.pk = v.pk
     GROUP BY s.study_instance_uid
 """
 _FROM: Final = {
-    Level.STUDY: "FROM studies t JOIN series s ON s.pk = t.first_series",
+    # OFFSET keeps a condition on the series from being looked for in all series there are.
+    Level.STUDY: "FROM studies t JOIN LATERAL (SELECT * FROM series WHERE pk = t.first_series OFFSET 0) s ON true",
     Level.SERIES: """
         FROM visible v JOIN series s ON s.pk = v.pk JOIN studies t ON t.study_instance_uid = s.study_instance_uid
     """,
@@ -155,22 +156,59 @@ def find(tx: Connection, scope: ReadScope, criteria: Criteria) -> Page:
         What to look for. Text compares without regard to case. A person's name matches as a whole or by any of its
         component groups.
     """
+    named = _named_studies(criteria)
+    if criteria.level is not Level.STUDY:
+        return _find(tx, scope, criteria, named)
+    # What is counted of studies costs more than finding them: it is done for those of the page only.
+    uids, total = _page_of_studies(tx, scope, criteria, named)
+    if not uids:
+        return Page((), total)
+    shown = replace(criteria, matches=(), limit=len(uids), offset=0, favorite=None)
+    return replace(_find(tx, scope, shown, frozenset(uids)), total=total)
+
+
+def _page_of_studies(
+    tx: Connection, scope: ReadScope, criteria: Criteria, named: frozenset[str] | None
+) -> tuple[list[str], int]:
+    """Return the UIDs of the studies of the page, and how many match in all."""
+    conditions = _Conditions()
+    for match in criteria.matches:
+        conditions.match(match)
+    below = _below(named)
+    by_modality = any(match.attribute.keyword == "ModalitiesInStudy" for match in criteria.matches)
+    collected = ", array_agg(s.modality) FILTER (WHERE s.modality <> '') AS modalities" if by_modality else ""
+    common = (
+        f"WITH studies AS (SELECT s.study_instance_uid, min(s.pk) AS first_series{collected} {HOLDS}{below} "
+        "GROUP BY s.study_instance_uid)"
+    )
+    if criteria.favorite is not None:
+        common += _favorites(below)
+        conditions.add(f"{'' if criteria.favorite else 'NOT '}{_IS_FAVORITE[Level.STUDY]}")
+    body = f"{_FROM[Level.STUDY]} WHERE {conditions.sql}"
+    parameters = {**scope_parameters(scope), **conditions.parameters, **_naming(named)}
+    page = text(
+        f"{common} SELECT t.study_instance_uid, count(*) OVER () AS total {body} "
+        f"ORDER BY {_order(criteria)} LIMIT :page_limit OFFSET :page_offset"
+    )
+    rows = tx.execute(page, {**parameters, "page_limit": criteria.limit, "page_offset": criteria.offset}).all()
+    total = rows[0].total if rows else _counted(tx, criteria, f"{common} SELECT count(*) {body}", parameters)
+    return [row.study_instance_uid for row in rows], total
+
+
+def _find(tx: Connection, scope: ReadScope, criteria: Criteria, named: frozenset[str] | None) -> Page:
     conditions = _Conditions()
     if criteria.series is not None:
         conditions.add("s.series_instance_uid = {}", criteria.series)
     for match in criteria.matches:
         conditions.match(match)
-    named = _named_studies(criteria)
-    below = "" if named is None else " AND s.study_instance_uid = ANY(CAST(:named_studies AS text[]))"
+    below = _below(named)
     common = f"WITH visible AS ({VISIBLE_SERIES}{below}), studies AS ({_STUDIES})"
     if criteria.favorite is not None or KheopsField.FAVORITE in criteria.includes:
-        common += f", favorites AS ({FAVORITE_SERIES}{below}), favorite_studies AS ({_FAVORITE_STUDIES})"
+        common += _favorites(below)
     if criteria.favorite is not None:
         conditions.add(f"{'' if criteria.favorite else 'NOT '}{_IS_FAVORITE[criteria.level]}")
     body = f"{_FROM[criteria.level]} WHERE {conditions.sql}"
-    parameters: dict[str, object] = {**scope_parameters(scope), **conditions.parameters}
-    if named is not None:
-        parameters["named_studies"] = sorted(named)
+    parameters = {**scope_parameters(scope), **conditions.parameters, **_naming(named)}
     # Names, order and shape come from the tables of this module; every value is bound.
     page = text(
         f"{common} SELECT {_selected(criteria)}, count(*) OVER () AS total {body} "
@@ -179,15 +217,27 @@ def find(tx: Connection, scope: ReadScope, criteria: Criteria) -> Page:
     shown: dict[str, object] = {**parameters, "page_limit": criteria.limit, "page_offset": criteria.offset}
     if KheopsField.COMMENTS in criteria.includes:
         shown["reader"] = criteria.reader
-    rows = tx.execute(page, shown).mappings()
-    found = [dict(row) for row in rows]
-    if found:
-        total = found[0]["total"]
-    elif criteria.offset:
-        total = tx.execute(text(f"{common} SELECT count(*) {body}"), parameters).scalar_one()
-    else:
-        total = 0
+    found = [dict(row) for row in tx.execute(page, shown).mappings()]
+    total = found[0]["total"] if found else _counted(tx, criteria, f"{common} SELECT count(*) {body}", parameters)
     return Page(tuple(map(_present, found)), total)
+
+
+def _counted(tx: Connection, criteria: Criteria, statement: str, parameters: Mapping[str, object]) -> int:
+    """Return how many match where the page is empty: a page behind the last one tells nothing of the others."""
+    total: int = tx.execute(text(statement), parameters).scalar_one() if criteria.offset else 0
+    return total
+
+
+def _below(named: frozenset[str] | None) -> str:
+    return "" if named is None else " AND s.study_instance_uid = ANY(CAST(:named_studies AS text[]))"
+
+
+def _naming(named: frozenset[str] | None) -> dict[str, object]:
+    return {} if named is None else {"named_studies": sorted(named)}
+
+
+def _favorites(below: str) -> str:
+    return f", favorites AS ({FAVORITE_SERIES}{below}), favorite_studies AS ({_FAVORITE_STUDIES})"
 
 
 def _named_studies(criteria: Criteria) -> frozenset[str] | None:

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import InterfaceError as AlchemyInterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from kheops.errors import DatabaseUnavailableError
+from kheops.errors import DatabaseUnavailableError, InvalidTokenError
 from kheops.observability import get_logger
 
 __all__ = ["Database", "check_arithmetic", "connection_arguments", "is_connection_lost", "sqlstate"]
@@ -28,6 +28,8 @@ _T = TypeVar("_T")
 _LOG = get_logger(__name__)
 
 _STATEMENT_TIMEOUT_MS = 10_000
+_WORK_MEM = "32MB"
+"""Of a sort or hash: the studies of a person with tens of thousands are grouped without going to disk."""
 _LOCK_TIMEOUT_MS = 5_000
 _POOL_WAIT_SECONDS = 5
 _QUEUE_LIMIT = 256
@@ -35,7 +37,8 @@ _QUEUE_LIMIT = 256
 _TRIES = 4
 _SERIALIZATION_FAILURE = "40001"
 _DEADLOCK = "40P01"
-_RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK})
+_FOREIGN_KEY_VIOLATION = "23503"
+_RETRIED = frozenset({_SERIALIZATION_FAILURE, _DEADLOCK, _FOREIGN_KEY_VIOLATION})
 _UNAVAILABLE = frozenset(
     {"57P01", "57P02", "57P03", "53300", "53200", "55P03", "57014", "28000", "28P01", "3D000"},
 )
@@ -92,10 +95,14 @@ class Database:
         """Run ``work`` in one transaction and return its result.
 
         It is committed when ``work`` returns and rolled back when it raises. ``work`` is run again, at most three
-        times, after a deadlock or serialization failure: it must have no effect outside the database.
+        times, after a deadlock or serialization failure, or when a row that it refers to has gone while it ran: it
+        must have no effect outside the database.
 
         Raises
         ------
+        InvalidTokenError
+            If it refers to a person who is not there, however often it looks: the caller, who has been erased since
+            their token was found good. Anybody else is looked up by the work itself.
         DatabaseUnavailableError
             If the database cannot be reached, has no connection left, or too many units of work wait already.
         """
@@ -138,6 +145,11 @@ class Database:
                     # Two that met once meet again if both try at once.
                     time.sleep(random.uniform(0, 0.05) * attempt)  # noqa: S311 - a wait
                     continue
+                if state == _FOREIGN_KEY_VIOLATION:
+                    # Somebody else would have been looked up anew, and not been found, by the work itself.
+                    if self._run(functools.partial(_refers_to_a_person, _fields(error))):
+                        raise InvalidTokenError("erased") from None
+                    raise
                 if state in _RETRIED or state in _UNAVAILABLE or is_connection_lost(error):
                     _LOG.warning("database.unavailable", sqlstate=state, error=type(error.orig).__name__)
                     raise DatabaseUnavailableError from None
@@ -169,11 +181,7 @@ def check_arithmetic(connection: Connection, *, per_instance: int, instances: in
 
 def sqlstate(error: DBAPIError) -> str | None:
     """Return the five-character SQLSTATE of a driver error, if it carries one (PostgreSQL appendix A)."""
-    arguments = getattr(error.orig, "args", ())
-    if arguments and isinstance(arguments[0], dict):
-        state = arguments[0].get("C")
-        return state if isinstance(state, str) else None
-    return None
+    return _fields(error).get("C")
 
 
 def is_connection_lost(error: DBAPIError) -> bool:
@@ -181,10 +189,29 @@ def is_connection_lost(error: DBAPIError) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError | AlchemyInterfaceError)
 
 
+def _fields(error: DBAPIError) -> Mapping[str, str]:
+    """Return the fields of a driver error, by their letters (PostgreSQL 55.8); none if it is not the server's."""
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments and isinstance(arguments[0], dict) else {}
+
+
+def _refers_to_a_person(fields: Mapping[str, str], connection: Connection) -> bool:
+    """Return whether the violated constraint of an error's fields lets a row refer to a person."""
+    found: bool = connection.execute(
+        text(
+            "SELECT EXISTS (SELECT 1 FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid "
+            "WHERE c.conname = :name AND t.relname = :table AND c.confrelid = to_regclass('users'))"
+        ),
+        {"name": fields.get("n"), "table": fields.get("t")},
+    ).scalar_one()
+    return found
+
+
 def _connect(arguments: dict[str, Any]) -> pg8000.dbapi.Connection:
     connection = pg8000.dbapi.connect(**arguments)
     cursor = connection.cursor()
     cursor.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
+    cursor.execute(f"SET work_mem = '{_WORK_MEM}'")
     cursor.execute(f"SET lock_timeout = {_LOCK_TIMEOUT_MS}")
     cursor.execute("SET idle_in_transaction_session_timeout = 60000")
     cursor.execute("SET timezone = 'UTC'")

@@ -3,6 +3,7 @@
 from typing import Final
 
 from kheops.domain.uses import UseKind
+from kheops.errors import MethodNotAllowedError
 from kheops.web.api import (
     administration,
     albums,
@@ -305,8 +306,17 @@ async def dispatch(call: Call) -> AsgiResponse:
     ------
     RouteNotFoundError
         If the path is not one of its own. ``/albums`` is none: only ``/api/albums`` is.
+    MethodNotAllowedError
+        If it is, but not with this method.
     KheopsError
         Whatever the handler raises.
     """
+    if call.path == ("/" if call.below_api else "/api"):
+        if call.method != "OPTIONS":
+            raise MethodNotAllowedError(frozenset({"OPTIONS"}))
+        # It knows both planes' tables, this one's among them, and hardly any process is ever asked for it.
+        from kheops.web.capabilities_description import capabilities_description
+
+        return await capabilities_description(call)
     table = TABLE if call.below_api else WELL_KNOWN
     return await dispatch_table(table, call)

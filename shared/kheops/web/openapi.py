@@ -16,7 +16,7 @@ from kheops.web.declaration import Declaration, Parameter
 from kheops.web.routing import SEGMENTS, Route
 from kheops.web.schema import TEXT, UID, Schema, list_of, record, text
 
-__all__ = ["UNDECLARED", "document"]
+__all__ = ["UNDECLARED", "DataOperation", "data_operations", "document"]
 
 _PLACES: Final = ("/studies/{study}", "/studies/{study}/series/{series}")
 _INSTANCE: Final = f"{_PLACES[1]}/instances/{{instance}}"
@@ -100,15 +100,35 @@ class _Operation:
     at_root: bool = False
 
 
-def _operations() -> Iterator[_Operation]:
-    for table, at_root in ((api_service.TABLE, False), (api_service.WELL_KNOWN, True)):
-        for route in table.routes:
-            yield from _of_route(route, at_root=at_root)
+@dataclass(frozen=True, slots=True)
+class DataOperation:
+    """One method of one path of the data plane."""
+
+    method: str
+    template: str
+    declared: Declaration
+
+
+def data_operations() -> Iterator[DataOperation]:
+    """Give everything that the data plane can be asked for."""
+    for each in _of_data_plane():
+        if each.declared is not None:
+            yield DataOperation(each.method, each.template, each.declared)
+
+
+def _of_data_plane() -> Iterator[_Operation]:
     for template, declared in dicomweb_service.BY_QUERY.items():
         yield _Operation("GET", template, declared, public=False)
     for kind, verbs in dicomweb_service.TABLE.items():
         for (method, verb), template in product(verbs.items(), _TEMPLATES.get(kind, ())):
             yield _Operation(method, template, verb.declared, public=False)
+
+
+def _operations() -> Iterator[_Operation]:
+    for table, at_root in ((api_service.TABLE, False), (api_service.WELL_KNOWN, True)):
+        for route in table.routes:
+            yield from _of_route(route, at_root=at_root)
+    yield from _of_data_plane()
 
 
 def _of_route(route: Route, *, at_root: bool) -> Iterator[_Operation]:

@@ -64,7 +64,8 @@ def test_ohif_reads_the_visible_part_of_a_study(run: Run) -> None:
         assert answer.headers["content-type"] == "application/json"
 
         def instance(series: Selection, uid: str, root: str) -> dict[str, object]:
-            address = f"{root}/studies/{series.study}/series/{series.series}/instances/{uid}?accept=application/dicom"
+            named = f"studyUID={series.study}&seriesUID={series.series}&objectUID={uid}"
+            address = f"{root}/wado?requestType=WADO&{named}&contentType=application/dicom"
             return {"sopInstanceUid": uid, "rows": 4, "columns": 8, "url": f"wadouri:{address}"}
 
         root = f"{PUBLIC_URL}/api"
@@ -86,9 +87,9 @@ def test_ohif_reads_the_visible_part_of_a_study(run: Run) -> None:
             same = await served.call("GET", f"/api{path}?firstseries={uid}", token=token)
             assert same.content == answer.content
         linked = await served.call("GET", f"/api/link/{token}{path}")
-        addresses = re.findall(r"wadouri:([^?]+)\?accept=application/dicom\"", linked.text)
+        addresses = re.findall(r"wadouri:([^?]+)\?requestType=WADO&[^\"]*contentType=application/dicom\"", linked.text)
         assert len(addresses) == 3
-        assert all(address.startswith(f"{PUBLIC_URL}/api/link/{token}/studies/") for address in addresses)
+        assert all(address == f"{PUBLIC_URL}/api/link/{token}/wado" for address in addresses)
 
     run(body)
 

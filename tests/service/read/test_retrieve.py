@@ -275,7 +275,18 @@ ROUTES = [
     "/studies/{S}/series/{R}/instances/{I}/frames/1,2",
     "/studies/{S}/series/{R}/instances/{I}/bulkdata/7FE00010",
     "/studies/{S}/series/{R}/instances/{I}/bulk/7FE00010",
-    "/studies/{S}/series/{R}/instances/{I}/rendered",
+    *(
+        f"{of}/{shown}"
+        for shown in ("rendered", "thumbnail")
+        for of in (
+            "/studies/{S}",
+            "/studies/{S}/series/{R}",
+            "/studies/{S}/series/{R}/instances/{I}",
+            "/studies/{S}/series/{R}/instances/{I}/frames/1",
+        )
+    ),
+    "/wado?requestType=WADO&studyUID={S}&seriesUID={R}&objectUID={I}",
+    "/wado?requestType=WADO&studyUID={S}&seriesUID={R}&objectUID={I}&contentType=application/dicom",
     "/studies?StudyInstanceUID={S}",
     "/series?SeriesInstanceUID={R}",
     "/instances?SOPInstanceUID={I}",

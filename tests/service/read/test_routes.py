@@ -20,12 +20,20 @@ ALLOWED = {
     f"{BASE}/instances/1.2.3.4/metadata": "GET, HEAD",
     f"{BASE}/instances/1.2.3.4/frames/1,2": "GET, HEAD",
     f"{BASE}/instances/1.2.3.4/bulkdata/7FE00010": "GET, HEAD",
+    **{
+        f"{of}/{shown}": "GET, HEAD"
+        for of in ("/studies/1.2", BASE, f"{BASE}/instances/1.2.3.4", f"{BASE}/instances/1.2.3.4/frames/1,2")
+        for shown in ("rendered", "thumbnail")
+    },
+    "/wado": "GET, HEAD",
     f"{BASE}/albums/0123456789": "DELETE, PUT",
     f"{BASE}/users/bob": "PUT",
     "/studies/1.2/albums/0123456789": "DELETE, PUT",
     "/studies/1.2/users/bob%40example.org": "PUT",
     "/studies/1.2/comments": "GET, HEAD, POST",
     "/studies/1.2/ohifmetadata": "GET, HEAD",
+    "/studies/1.2/fetch": "POST",
+    "/studies/1.2/series/fetch": "POST",
     "/studies/1.2/favorites": "DELETE, PUT",
     f"{BASE}/favorites": "DELETE, PUT",
 }
@@ -40,13 +48,13 @@ ABSENT = [
     "/studies/1.2%2Fseries",
     "/studies/1.2/../1.3",
     "/series/",
+    "/wado/",
+    "/wado/1.2",
     "/series/1.2.3",
     f"{BASE}/instances/1.2.3.4/frames/0",
     f"{BASE}/instances/1.2.3.4/frames/",
     f"{BASE}/instances/1.2.3.4/bulkdata/..",
     f"{BASE}/instances/1.2.3.4/pixeldata",
-    "/studies/1.2/rendered",
-    "/studies/1.2/thumbnail",
 ]
 
 

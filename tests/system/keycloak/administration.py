@@ -109,6 +109,20 @@ class Administration:
         )
         return Client(name, name, (redirect_uri,)), "account"
 
+    def set_members(self, group: str, *members: Person) -> None:
+        """Let these people be in a group, and nobody else; make it where it is not there yet."""
+        found = self.call("GET", f"/groups?exact=true&search={group}", status=200).json()
+        if not found:
+            self.call("POST", "/groups", status=201, json={"name": group})
+            found = self.call("GET", f"/groups?exact=true&search={group}", status=200).json()
+        (record,) = found
+        present = {each["id"] for each in self.call("GET", f"/groups/{record['id']}/members", status=200).json()}
+        wanted = {self.sub(each.user_name) for each in members}
+        for user in wanted - present:
+            self.call("PUT", f"/users/{user}/groups/{record['id']}", status=204)
+        for user in present - wanted:
+            self.call("DELETE", f"/users/{user}/groups/{record['id']}", status=204)
+
     def new_key(self) -> None:
         """Sign with a new key from now on, the old one being still published."""
         realm = self.call("GET", "", status=200).json()["id"]

@@ -4,7 +4,7 @@ import json
 import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from kheops import clock
@@ -57,6 +57,11 @@ class CanailleAdministration:
         client = Client(name, name, (redirect_uri,))
         self._seed(clients=[client])
         return client, name
+
+    def set_members(self, group: str, *members: Person) -> None:
+        """Let these people be in a group, at least one, and nobody else; make it where it is not there yet."""
+        assert members, "canaille knows no group without members"
+        self._seed(people=[replace(each, groups=(group,)) for each in members])
 
     def new_key(self) -> None:
         """Sign with a new key from now on, the old one being still published. It takes a restart of canaille."""

@@ -60,6 +60,9 @@ class AnyAdministration(Protocol):
     def new_client(self, name: str, redirect_uri: str) -> tuple[Client, str]:
         """Register a client that has nothing to do with us; return also whom its tokens are for."""
 
+    def set_members(self, group: str, *members: Person) -> None:
+        """Let these people be in a group, at least one, and nobody else; make it where it is not there yet."""
+
     def new_key(self) -> None:
         """Sign with a new key from now on, the old one being still published."""
 

@@ -12,8 +12,10 @@ from kheops.dicomweb.media_types import (
     negotiate_frames,
     negotiate_instance,
     negotiate_json,
+    negotiate_rendered,
 )
 from kheops.dicomweb.query import parse_query
+from kheops.dicomweb.renderable import IMAGE_TYPES, Renderable
 from kheops.errors import BadQueryParameterError, NotAcceptableError
 from kheops.services.search_answers import returned
 from kheops.services.store_report import FailureReason
@@ -65,9 +67,19 @@ def test_media_types_are_those_that_a_refusal_lists() -> None:
         "study, series": negotiate_dicom,
         "instance": negotiate_instance,
         "bulk data": negotiate_bulkdata,
+        "rendered, of an image": lambda accept: negotiate_rendered(accept, IMAGE_TYPES),
+        "thumbnail": lambda accept: negotiate_rendered(accept, ["image/jpeg"]),
+        "capabilities": lambda accept: negotiate_rendered(
+            accept, ["application/vnd.sun.wadl+xml", "application/json"]
+        ),
     }
     documented = {row[0]: row[1].replace("`", "").split(", ") for row in rows(_PAGE, "Media types")}
     assert documented == {name: _available(negotiate) for name, negotiate in negotiations.items()}
+
+
+def test_what_is_rendered_is_what_the_code_renders() -> None:
+    documented = [row[1].replace("`", "").split(", ") for row in rows(_PAGE, "Rendered resources and thumbnails")]
+    assert documented == [list(each.media_types) for each in Renderable]
 
 
 def test_frame_types_are_those_that_a_refusal_lists() -> None:

@@ -1,10 +1,10 @@
 """``/openapi.json``."""
 
+import json
 from functools import cache
 from importlib.metadata import version
 from typing import Final
 
-import msgspec
 from starlette.responses import Response
 
 from kheops.web.call import Call
@@ -26,4 +26,4 @@ def _encoded() -> bytes:
     # It knows both planes' tables, this one's among them, and hardly any process is ever asked for it.
     from kheops.web.openapi import document
 
-    return msgspec.json.encode(document(version("kheops")))
+    return json.dumps(document(version("kheops")), ensure_ascii=False, separators=(",", ":")).encode()

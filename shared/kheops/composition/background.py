@@ -1,0 +1,72 @@
+"""What runs beside requests: reconcile, purge, and the outbox with its senders."""
+
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from kheops.composition.control_plane import ControlPlane
+
+if TYPE_CHECKING:  # what only some services use is imported when they first use it: cold start counts
+    from kheops.outbound.mailers import Mailer
+    from kheops.services.digests import Digests
+    from kheops.services.outbox import Outbox
+    from kheops.services.purging import Purging
+    from kheops.services.reconcile import Reconciler
+
+__all__ = ["Background"]
+
+
+class Background(ControlPlane):
+    """What runs beside requests: reconcile, purge, and the outbox with its senders."""
+
+    @cached_property
+    def reconciler(self) -> "Reconciler":
+        """Settles what crashes left."""
+        from kheops.services.reconcile import Reconciler
+
+        return Reconciler(self.database, self.archive, self.clock)
+
+    @cached_property
+    def purging(self) -> "Purging":
+        """Deleting orphans for good."""
+        from kheops.services.purging import Purging
+
+        return Purging(self.database, self.archive, self.clock, lifetime=self._orphan_lifetime)
+
+    @cached_property
+    def mailer(self) -> "Mailer | None":
+        """What sends mails; ``None`` where the settings name no sender."""
+        from kheops.outbound.build import mailer_of
+
+        return mailer_of(self.settings)
+
+    @cached_property
+    def digests(self) -> "Digests | None":
+        """Mails about what is new; ``None`` where no mail is sent."""
+        from kheops.services.digests import Digests
+
+        if self.mailer is None:
+            return None
+        return Digests(
+            self.database,
+            self.clock,
+            self.mailer,
+            interval=timedelta(seconds=self.settings.digest_seconds),
+            public_url=self.settings.public_url,
+        )
+
+    @cached_property
+    def outbox(self) -> "Outbox":
+        """Sends what has to go out. Mails wait where none is sent."""
+        from kheops.services.deliveries import WebhookSender, mail_sender
+        from kheops.services.outbox import Outbox
+        from kheops.storage.digests import DIGEST
+        from kheops.storage.outbox import MAIL
+
+        webhooks = WebhookSender(
+            self.database, self.clock, guard=self.outbound, sealer=self._sealer, host=self.settings.public_url
+        )
+        senders = dict(webhooks.senders())
+        if self.mailer is not None and self.digests is not None:
+            senders |= {MAIL: mail_sender(self.mailer, self.clock), DIGEST: self.digests.send}
+        return Outbox(self.database, self.clock, senders)

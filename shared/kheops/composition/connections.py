@@ -1,0 +1,99 @@
+"""What every part of a process is built on: settings, clock, database, audit, and the clients that go out."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from kheops import clock
+from kheops.clock import Clock
+from kheops.config import Settings
+from kheops.errors import ConfigurationError
+from kheops.services.audit import AuditTrail
+from kheops.storage.engine import Database, check_arithmetic, connection_arguments
+from kheops.storage.lookup import HotLookup
+from kheops.storage.schema import check_schema
+
+if TYPE_CHECKING:  # what only some services use is imported when they first use it: cold start counts
+    import httpx
+
+    from kheops.archive.port import Archive
+    from kheops.outbound.guard import OutboundGuard
+
+__all__ = ["Connections"]
+
+
+class Connections:
+    """What every part of a process is built on: settings, clock, database, audit, and the clients that go out.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    clock
+        The current time; tests move it.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock = clock.now) -> None:
+        self.settings = settings
+        self.clock = clock
+        arguments = connection_arguments(settings.database_url.get_secret_value())
+        self.database = Database(arguments, size=settings.database_pool)
+        self.lookup = HotLookup(arguments, threads=settings.lookup_threads)
+        self.audit = AuditTrail(self.database, clock)
+
+    async def check(self) -> None:
+        """Refuse to serve on a database that is too old, behind, or too small for all instances.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            If the database does not answer or its schema is behind.
+        ConfigurationError
+            If all instances together could use up its connections.
+        """
+        await self.database.run(check_schema)
+        per_instance = self.settings.database_pool + self.settings.lookup_threads
+        instances = self.settings.max_instances
+        fault = await self.database.run(
+            lambda tx: check_arithmetic(tx, per_instance=per_instance, instances=instances)
+        )
+        if fault is not None:
+            raise ConfigurationError([fault])
+
+    async def aclose(self) -> None:
+        """Write what is left to write and close everything, in the reverse order of making."""
+        await self.audit.aclose()
+        made = self.__dict__
+        if "archive" in made:
+            await self.archive.aclose()
+        if "http" in made:
+            await self.http.aclose()
+        if "outbound" in made:
+            await self.outbound.aclose()
+        await self.lookup.aclose()
+        await self.database.aclose()
+
+    @cached_property
+    def http(self) -> "httpx.AsyncClient":
+        """The client of control calls: discovery, keys, userinfo. Never pixels."""
+        from kheops.identity.control_client import control_client
+
+        return control_client()
+
+    @cached_property
+    def archive(self) -> "Archive":
+        """The DICOM store behind us."""
+        from kheops.archive.build import archive_of
+
+        return archive_of(self.settings)
+
+    @cached_property
+    def outbound(self) -> "OutboundGuard":
+        """The one way out to addresses that somebody else chose."""
+        from kheops.outbound.guard import OutboundGuard
+
+        return OutboundGuard(allowed=self.settings.outbound_allowed, plain_http=self.settings.outbound_plain_http)
+
+    @property
+    def pepper(self) -> bytes:
+        """The key under which our own tokens are hashed."""
+        return self.settings.token_pepper.get_secret_value().encode()

@@ -1,0 +1,84 @@
+"""The use cases of the data plane."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from kheops.composition.identity import Identity
+
+if TYPE_CHECKING:  # what only some services use is imported when they first use it: cold start counts
+    from kheops.services.open_streams import OpenStreams
+    from kheops.services.reading_grants import ReadingGrants
+    from kheops.services.rendering import Rendering
+    from kheops.services.retrieve import Retrieval
+    from kheops.services.search import Search
+    from kheops.services.store import Storing
+    from kheops.services.verification import Verification
+    from kheops.services.zip_export import ZipExport
+
+__all__ = ["DataPlane"]
+
+
+class DataPlane(Identity):
+    """The use cases of the data plane."""
+
+    @cached_property
+    def search(self) -> "Search":
+        """QIDO-RS."""
+        from kheops.services.search import Search
+
+        return Search(self.database, self.audit)
+
+    @cached_property
+    def reading_grants(self) -> "ReadingGrants":
+        """What the caller may read."""
+        from kheops.services.reading_grants import ReadingGrants
+
+        return ReadingGrants(database=self.database, lookup=self.lookup, audit=self.audit)
+
+    @cached_property
+    def retrieval(self) -> "Retrieval":
+        """WADO-RS."""
+        from kheops.services.retrieve import Retrieval
+
+        return Retrieval(database=self.database, grants=self.reading_grants, archive=self.archive)
+
+    @cached_property
+    def rendering(self) -> "Rendering":
+        """Rendered resources and thumbnails."""
+        from kheops.services.rendering import Rendering
+
+        return Rendering(database=self.database, grants=self.reading_grants, archive=self.archive)
+
+    @cached_property
+    def zip_export(self) -> "ZipExport":
+        """Downloads."""
+        from kheops.services.zip_export import ZipExport
+
+        return ZipExport(database=self.database, archive=self.archive, audit=self.audit, clock=self.clock)
+
+    @cached_property
+    def open_streams(self) -> "OpenStreams":
+        """Who has how many retrievals open."""
+        from kheops.services.open_streams import OpenStreams
+
+        return OpenStreams(limit=self.settings.streams_per_person, patience=self.settings.stream_wait_seconds)
+
+    @cached_property
+    def storing(self) -> "Storing":
+        """STOW-RS."""
+        from kheops.services.store import Storing
+
+        return Storing(
+            database=self.database,
+            archive=self.archive,
+            clock=self.clock,
+            lease_seconds=self.settings.lease_seconds,
+            held_bytes=self.settings.held_bytes,
+        )
+
+    @cached_property
+    def verification(self) -> "Verification":
+        """Whether series may be added to, before anything is stored."""
+        from kheops.services.verification import Verification
+
+        return Verification(self.database, self.audit)

@@ -1,0 +1,1 @@
+"""Clients that others wrote, as they come, against the running system."""
