@@ -64,6 +64,10 @@ lock: set-up  ## Write the lock files anew from pyproject.toml (docs/adr/0006)
 bench-quick: set-up-bench  ## CPU per request against nginx auth_request, in one run
 	@$(BIN)/python -m tests.benchmarks.quick
 
+.PHONY: bench-qido
+bench-qido: set-up  ## Database time of study lists in a catalog of 1,000,000 series
+	@$(BIN)/python -m tests.benchmarks.qido
+
 .PHONY: set-up
 set-up:  ## Make .venv and install PostgreSQL where absent
 	@local/setup.sh $(STORE_SET_UP) $(IDP_SET_UP)

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Sets up what `make` needs on Debian 12 with Python 3.11, and again only what has changed since.
 #
-#   local/setup.sh [orthanc] [archivers] [keycloak] [bench]
+#   local/setup.sh [orthanc] [archivers] [keycloak] [bench] [terraform]
 #
 # Always: the virtual environment .venv, by the hashes of requirements-dev.lock, and PostgreSQL 13 or later.
 # orthanc: Orthanc with its DICOMweb plug-in, and DCMTK.   archivers: Info-ZIP and 7-Zip.   bench: nginx and wrk.
 # keycloak: Keycloak's distribution from Maven Central, into .local/cache; Java 17 or later and Maven.
+# terraform: a stand-in for Terraform's google provider, and checkov, in an environment of their own. Terraform itself
+# has to be there.
 # Debian packages are installed by apt-get, which only root can; without root they must be there already.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -15,6 +17,9 @@ PATH=$PATH:/usr/sbin
 UV_VERSION=0.13.9
 KEYCLOAK_VERSION=26.7.3
 KEYCLOAK_SHA256=27a6535553c3cdcd083872ba40629efafb3475e3b758e0c6f691395561dd0f1f
+# Version 8.7.0 of Terraform's google provider, as the bindings for Python describe it.
+GOOGLE_PROVIDER_BINDINGS=cdktn-provider-google==21.1.0
+GOOGLE_PROVIDER_SHA256=157dead5025d5db5abe48e40cc49f0b6a4d8088fd0498eb17ad5a36bca811b2a
 STAMP=.venv/.installed-from
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
@@ -107,6 +112,42 @@ keycloak() {
         has_keycloak || fail "Keycloak cannot be put into .local/cache."
 }
 
+terraform_checks() {
+    local folder=.local/cache/terraform wanted unfinished
+    has_commands terraform || fail "Terraform 1.11 or later has to be on the PATH; no package here brings it."
+    wanted=$({ cat local/terraform/requirements.lock local/terraform/provider_schema.py local/setup.sh; pwd; } | sha256sum)
+    if [ "$(cat "$folder/installed-from" 2>/dev/null)" = "$wanted" ]; then return; fi
+    say "installing what checks infra/ (a minute)"
+    mkdir -p "$folder/bin"
+    rm -f "$folder/installed-from"
+    [ -x "$folder/venv/bin/python" ] || .venv/bin/python -m venv --without-pip "$folder/venv"
+    VIRTUAL_ENV=$PWD/$folder/venv .venv/bin/uv pip sync --quiet --require-hashes local/terraform/requirements.lock
+    unfinished=$(mktemp -d .local/cache/unfinished.XXXXXX)
+    # shellcheck disable=SC2064  # the folder's name as it is now
+    trap "rm -rf '$unfinished'" EXIT
+    .venv/bin/python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --dest "$unfinished" "$GOOGLE_PROVIDER_BINDINGS"
+    (cd "$unfinished" && printf '%s  %s\n' "$GOOGLE_PROVIDER_SHA256" ./*.whl | sha256sum --check --status) ||
+        fail "the bindings of the google provider are not those that this script knows by their SHA-256."
+    .venv/bin/python -m local.terraform.provider_schema "$unfinished"/*.whl "$unfinished/schema.json"
+    mv "$unfinished/schema.json" "$folder/schema.json"
+    # What Terraform starts as the provider, and its configuration that says so.
+    cat >"$folder/bin/terraform-provider-google" <<EOF
+#!/bin/sh
+export GOOGLE_PROVIDER_SCHEMA='$PWD/$folder/schema.json'
+PYTHONPATH='$PWD' exec '$PWD/$folder/venv/bin/python' -m local.terraform.provider
+EOF
+    chmod +x "$folder/bin/terraform-provider-google"
+    cat >"$folder/terraformrc" <<EOF
+provider_installation {
+  dev_overrides {
+    "hashicorp/google" = "$PWD/$folder/bin"
+  }
+}
+EOF
+    printf '%s\n' "$wanted" >"$folder/installed-from"
+}
+
 has_bench() { has_commands nginx wrk; }
 
 has_commands() {
@@ -118,8 +159,8 @@ has_commands() {
 
 for argument in "$@"; do
     case $argument in
-    orthanc | archivers | keycloak | bench) ;;
-    *) fail "unknown argument '$argument'; there are: orthanc, archivers, keycloak, bench" ;;
+    orthanc | archivers | keycloak | bench | terraform) ;;
+    *) fail "unknown argument '$argument'; there are: orthanc, archivers, keycloak, bench, terraform" ;;
     esac
 done
 
@@ -135,5 +176,6 @@ for argument in "$@"; do
     archivers) has_commands unzip 7zz || debian_packages 'Info-ZIP and 7-Zip' unzip 7zip ;;
     keycloak) keycloak ;;
     bench) has_bench || debian_packages 'nginx and wrk' nginx wrk ;;
+    terraform) terraform_checks ;;
     esac
 done

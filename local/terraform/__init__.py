@@ -1,1 +1,1 @@
-"""What checks `infra/` where neither Terraform's registry nor Google can be reached, and what generates parts of it."""
+"""What checks `infra/` where Google and the registry of Terraform are out of reach, and what generates parts of it."""

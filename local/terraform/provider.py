@@ -128,7 +128,7 @@ def _faults(value: Any, block: dict[str, Any], path: str) -> Iterator[str]:
 def serve() -> None:
     """Serve until Terraform ends it; the schema is the file that ``GOOGLE_PROVIDER_SCHEMA`` names."""
     # Not a setting of the services: the program that `local/setup.sh` writes sets it.
-    path = os.environ.get(_SCHEMA)  # noqa: TID251
+    path = os.environ.get(_SCHEMA)
     if path is None:
         sys.exit(f"{_SCHEMA} is not set: Terraform starts this by the program that local/setup.sh writes")
     _StandIn.schema = json.loads(Path(path).read_text("utf-8"))

@@ -95,7 +95,7 @@ def _block(name: str, types: dict[str, Any], outer: tuple[str, ...]) -> dict[str
         documented = json.dumps(property_.get("docs", {}))
         named = _NAME.search(documented)
         attribute = named[1] if named else _snake(property_["name"])
-        if attribute in _NOT_OF_THE_PROVIDER:
+        if not outer and attribute in _NOT_OF_THE_PROVIDER:  # further in, such as `count` of a rate limit, it is
             continue
         required = not property_.get("optional", False)
         inner = _inner(property_["type"])

@@ -13,14 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from kheops.domain.cloud_sql_instance import is_cloud_sql, names_instance
 from kheops.domain.mail import Mail
+from kheops.domain.secret_references import is_strong, parse_reference
 from kheops.domain.secure_url import is_loopback, is_secure_url
 from kheops.errors import BadRequestError, ConfigurationError
 
 __all__ = ["IssuerSettings", "RoleRule", "Settings", "load"]
-
-_SECRET_LENGTH = 32
-"""Characters; 32 of base64 or hex carry at least 128 bits, the least that NIST SP 800-131A allows."""
 
 _SAFE_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 
@@ -76,6 +75,13 @@ class IssuerSettings(BaseModel):
         "upon which the issuer asks.",
     )
 
+    @field_validator("client_secret")
+    @classmethod
+    def _reference(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_reference(value.get_secret_value())
+        return value
+
     @model_validator(mode="after")
     def _safe(self) -> Self:
         faults = []
@@ -108,8 +114,10 @@ class Settings(BaseSettings):
         description="Where people and viewers reach us: scheme, host, port, no path. Links in answers start with it."
     )
     database_url: SecretStr = Field(
-        description="`postgresql://user:password@host:port/name`, or with `?unix_sock=/dir/.s.PGSQL.5432`."
+        description="`postgresql://user:password@host:port/name`, or with `?unix_sock=/dir/.s.PGSQL.5432` or "
+        "`?cloud_sql=project:region:instance`."
     )
+    database_password: SecretStr | None = Field(default=None, description="The password, if the URL has none.")
     database_pool: int = Field(default=4, ge=1, le=64, description="Connections per process for everything but reads.")
     lookup_threads: int = Field(default=4, ge=1, le=64, description="Connections per process for the hot lookup.")
     max_instances: int = Field(default=1, ge=1, description="Processes at most; for the arithmetic of connections.")
@@ -150,6 +158,12 @@ class Settings(BaseSettings):
     )
     token_pepper: SecretStr = Field(description="Key under which our own tokens are hashed; 32 characters at least.")
     session_key: SecretStr = Field(description="Key that signs browser cookies; 32 characters at least.")
+    secret_refresh_seconds: float = Field(
+        default=300, ge=1, le=86_400, description="How often secrets in files and in Secret Manager are read again."
+    )
+    secret_overlap_days: int = Field(
+        default=366, ge=0, le=3660, description="Days for which a version of a key verifies on beside its successor."
+    )
     link_days: int = Field(default=90, ge=1, le=3650, description="Days that a new link may live at most.")
     invitation_days: int = Field(default=14, ge=1, le=365, description="Days that an invitation to an album lives.")
     capability_days: int = Field(
@@ -295,8 +309,15 @@ class Settings(BaseSettings):
     @classmethod
     def _long_enough(cls, value: SecretStr) -> SecretStr:
         secret = value.get_secret_value()
-        if len(secret) < _SECRET_LENGTH or len(set(secret)) < _SECRET_LENGTH // 4:
-            raise ValueError(f"must be random and at least {_SECRET_LENGTH} characters long")
+        if parse_reference(secret) is None and not is_strong(secret):
+            raise ValueError("must be random and at least 32 characters long")
+        return value
+
+    @field_validator("database_password", "store_password", "mail_smtp_password")
+    @classmethod
+    def _reference(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_reference(value.get_secret_value())
         return value
 
     @field_validator("database_url")
@@ -305,6 +326,11 @@ class Settings(BaseSettings):
         parts = urlsplit(value.get_secret_value())
         if parts.scheme != "postgresql" or not parts.path.strip("/"):
             raise ValueError("must look like postgresql://user:password@host:port/name")
+        if is_cloud_sql(parts.query) and (not names_instance(parts.query) or parts.hostname or not parts.username):
+            raise ValueError(
+                "must look like postgresql://user@/name?cloud_sql=project:region:instance, with &ip_type=private, "
+                "public or psc where it is not private"
+            )
         return value
 
     @field_validator("issuers")
@@ -332,6 +358,8 @@ class Settings(BaseSettings):
             for rule in self.administrators
             if rule.issuer not in known
         )
+        if self.database_password is not None and urlsplit(self.database_url.get_secret_value()).password is not None:
+            faults.append("KHEOPS_DATABASE_PASSWORD must be left out, or the password in KHEOPS_DATABASE_URL")
         faults.extend(self._faults_of_mail())
         if faults:
             raise ValueError("; ".join(faults))

@@ -1,8 +1,8 @@
 """A large catalog: studies, people and albums in numbers of a hospital, made by the database itself.
 
-One person (the reader) has 10,000 studies: half of them in the inbox, half in two albums of 2,500 each, with a tenth of
-them in both. Everybody else shares the rest. Values are spread by multiplication with primes, so that two catalogs of
-the same size are the same.
+One person (the reader) has 10,000 studies: half of them in the inbox, half in two albums of 2,500 each, with a tenth
+of the first half in both. Everybody else shares the rest. Values are spread by multiplication with primes, so that two
+catalogs of the same size are the same.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,8 @@ _INBOX_MEMBERS = """
 """
 _ALBUMS = """
     INSERT INTO albums (id, kind, name, created_at, last_event_at)
-    SELECT 'album' || lpad(CAST(n AS text), 5, '0'), 'album', 'Album ' || n, now(), now() FROM generate_series(1, :albums) n
+    SELECT 'album' || lpad(CAST(n AS text), 5, '0'), 'album', 'Album ' || n, now(), now()
+    FROM generate_series(1, :albums) n
 """
 # Five members each; the reader is in the first fifty.
 _MEMBERS = """
@@ -58,11 +59,15 @@ _SERIES = """
         number_of_instances, study_date, study_time, accession_number, referring_physician_name, patient_name,
         patient_id, patient_birth_date, patient_sex, study_id, study_description, modality, series_description,
         series_number)
-    SELECT '1.2.826.0.1.' || s, '1.2.826.0.1.' || s || '.' || k, 'confirmed', now(), now(), now(), 1 + mod(s * 31, 300),
+    SELECT '1.2.826.0.1.' || s, '1.2.826.0.1.' || s || '.' || k, 'confirmed', now(), now(), now(),
+        1 + mod(s * 31, 300),
         to_char(date '2000-01-01' + CAST(mod(s * CAST(7919 AS bigint), 9500) AS int), 'YYYYMMDD'),
-        lpad(CAST(mod(s * CAST(104729 AS bigint), 24) AS text), 2, '0') || lpad(CAST(mod(s, 60) AS text), 2, '0') || '00',
-        'A' || s, 'Doctor^' || mod(s, 400), 'Family' || mod(s * CAST(15485863 AS bigint), 40000) || '^Given' || mod(s, 700),
-        'P' || mod(s * CAST(15485863 AS bigint), 40000), '19700101', CASE mod(s, 2) WHEN 0 THEN 'F' ELSE 'M' END, 'S' || s,
+        lpad(CAST(mod(s * CAST(104729 AS bigint), 24) AS text), 2, '0') ||
+            lpad(CAST(mod(s, 60) AS text), 2, '0') || '00',
+        'A' || s, 'Doctor^' || mod(s, 400),
+        'Family' || mod(s * CAST(15485863 AS bigint), 40000) || '^Given' || mod(s, 700),
+        'P' || mod(s * CAST(15485863 AS bigint), 40000), '19700101',
+        CASE mod(s, 2) WHEN 0 THEN 'F' ELSE 'M' END, 'S' || s,
         'Description ' || mod(s, 300),
         (ARRAY['CT', 'MR', 'PT', 'SR', 'US', 'CR'])[1 + mod(s + k, 6)], 'Series ' || k, CAST(k AS text)
     FROM generate_series(1, :studies) s CROSS JOIN generate_series(1, 5) k

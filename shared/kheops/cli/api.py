@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -126,22 +126,36 @@ class Api:
         *,
         query: Parameters = (),
         headers: Mapping[str, str],
-        content: bytes | None = None,
+        content: bytes | Callable[[], Iterator[bytes]] | None = None,
         accepted: frozenset[int] = frozenset(),
     ) -> Iterator[httpx.Response]:
         """Send a request and give its answer, whose body has not been read.
 
+        Parameters
+        ----------
+        method, path, query
+            As `call`.
+        headers
+            Further header fields.
+        content
+            The body, or what makes it: a body that is not held has to be made again where it is sent again.
+        accepted
+            Statuses that are good, too.
+
         Raises
         ------
         CommandError
-            As `call`. Statuses in ``accepted`` are good, too.
+            As `call`.
+        OSError
+            Whatever making the body raises.
         """
         again = True
         while True:
             token = self._credential.token()
             fields = {**headers, "Authorization": f"Bearer {token}"}
             try:
-                request = self._http.build_request(method, path, params=list(query), headers=fields, content=content)
+                body = content() if callable(content) else content
+                request = self._http.build_request(method, path, params=list(query), headers=fields, content=body)
                 response = self._http.send(request, stream=True)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise no_answer(self.server, error) from None

@@ -96,7 +96,9 @@ class CredentialFile:
         with self.locked():
             document = self._read()
             logins = document.get("logins")
-            kept = {name: value for name, value in (logins if isinstance(logins, dict) else {}).items() if name != server}
+            kept = {
+                name: value for name, value in (logins if isinstance(logins, dict) else {}).items() if name != server
+            }
             latest = document.get("latest")
             self._write({"latest": next(iter(kept), None) if latest == server else latest, "logins": kept})
 

@@ -60,9 +60,7 @@ def log_in_by_device(
     if response.status_code != httpx.codes.OK:
         raise CommandError(f"The login provider refused: {words_of(response)}.", code=ExitCode.NOT_LOGGED_IN)
     document = json_object(response)
-    device_code, user_code, address = (
-        document.get(name) for name in ("device_code", "user_code", "verification_uri")
-    )
+    device_code, user_code, address = (document.get(name) for name in ("device_code", "user_code", "verification_uri"))
     if not (isinstance(device_code, str) and isinstance(user_code, str) and isinstance(address, str)):
         raise CommandError("The login provider gave no code.")
     tell(f"Open {address} in any browser and enter the code {user_code}")
@@ -98,9 +96,7 @@ def log_in_by_device(
             case "expired_token":
                 break
             case _:
-                raise CommandError(
-                    f"The login provider refused: {words_of(response)}.", code=ExitCode.NOT_LOGGED_IN
-                )
+                raise CommandError(f"The login provider refused: {words_of(response)}.", code=ExitCode.NOT_LOGGED_IN)
     raise CommandError("The code has run out. Start again.", code=ExitCode.NOT_LOGGED_IN)
 
 

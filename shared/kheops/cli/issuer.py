@@ -65,9 +65,7 @@ def issuer_of(server: str, *, wanted: str | None = None) -> Issuer:
         raise CommandError(f"{server} does not say where people log in: is that the address of an installation?")
     iss = wanted or trusted[0]
     if iss not in trusted:
-        raise CommandError(
-            f"{server} does not trust {iss}. It trusts: {', '.join(trusted)}.", code=ExitCode.WRONG_USE
-        )
+        raise CommandError(f"{server} does not trust {iss}. It trusts: {', '.join(trusted)}.", code=ExitCode.WRONG_USE)
     if not is_secure_url(iss):
         raise CommandError(f"{server} names an issuer that is not https: {iss}. Tell those who run it.")
     return _issuer(iss, _fetch(f"{iss.rstrip('/')}/.well-known/openid-configuration"))

@@ -38,7 +38,10 @@ def print_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]]
     """
     last = list(columns)[-1]
     cells = [
-        [printable(_text(row.get(name))) if name == last else _cut(printable(_text(row.get(name)))) for name in columns]
+        [
+            printable(_text(row.get(name))) if name == last else _cut(printable(_text(row.get(name))))
+            for name in columns
+        ]
         for row in rows
     ]
     widths = [max(map(_width, column)) for column in zip(columns.values(), *cells, strict=True)]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
-from xml.sax.saxutils import escape, quoteattr  # noqa: S406 - it writes and reads nothing
+from xml.sax.saxutils import escape, quoteattr
 
 __all__ = ["XML", "native_model"]
 
@@ -109,7 +109,7 @@ def _creator(key: str, data_set: Mapping[str, object]) -> str | None:
 @lru_cache(maxsize=4096)
 def _keyword(key: str) -> str:
     # The dictionary takes a quarter of a second to load, which only who asks for XML pays.
-    from pydicom.datadict import keyword_for_tag  # noqa: PLC0415
+    from pydicom.datadict import keyword_for_tag
 
     try:
         return keyword_for_tag(int(key, 16))

@@ -7,7 +7,7 @@ is ever read, and nothing in it grows.
 import re
 from collections.abc import Mapping
 from typing import Final
-from xml.parsers import expat  # noqa: S407 - document types are refused, so that no entity can be declared
+from xml.parsers import expat
 
 from kheops.dicomweb.data_set import UnreadableDicomError
 
@@ -20,8 +20,8 @@ _VR: Final = re.compile(r"[A-Z]{2}")
 _GROUPS: Final = frozenset({"Alphabetic", "Ideographic", "Phonetic"})
 _COMPONENTS: Final = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 _BLOCKS: Final = range(0x10, 0x100)
-_MOST_VALUES: Final = 100_000
-"""A number of a value beyond it is refused: those that are missing before it are filled in."""
+_MOST_MISSING: Final = 10_000
+"""Values of one document that a higher number passes over: each is filled in, and costs nothing to leave out."""
 
 _DataSet = dict[str, dict[str, object]]
 
@@ -68,6 +68,7 @@ class _Reader:
         self._sets: list[_DataSet] = [self.data_set]
         self._elements: list[dict[str, object]] = []
         self._number = 0
+        self._missing = 0
         self._name: dict[str, str] = {}
         self._components: dict[str, str] = {}
         self._group = ""
@@ -146,7 +147,8 @@ class _Reader:
         number = attributes.get("number", "")
         values = self._values()
         self._number = int(number) if number.isascii() and number.isdigit() and len(number) < 7 else 0  # noqa: PLR2004 - well above the limit
-        if not len(values) < self._number <= _MOST_VALUES:
+        self._missing += self._number - 1 - len(values)
+        if len(values) >= self._number or self._missing > _MOST_MISSING:
             raise UnreadableDicomError("The values of an attribute of the metadata are not numbered in order.")
         self._name = {}
         if name == "Item":

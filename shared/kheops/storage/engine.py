@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pg8000.dbapi
 from sqlalchemy import Connection, Engine, create_engine, text
@@ -21,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from kheops.errors import DatabaseUnavailableError, InvalidTokenError
 from kheops.observability import get_logger
+from kheops.storage.connections import ConnectionSource, DirectConnections, connection_arguments
 
 __all__ = ["Database", "check_arithmetic", "connection_arguments", "is_connection_lost", "sqlstate"]
 
@@ -46,44 +46,25 @@ _UNAVAILABLE = frozenset(
 at connecting: authentication, or no such database."""
 
 
-def connection_arguments(url: str) -> dict[str, Any]:
-    """Return pg8000's arguments for ``postgresql://user:password@host:port/name?unix_sock=/path``."""
-    parts = urlsplit(url)
-    query = parse_qs(parts.query)
-    arguments: dict[str, Any] = {
-        "user": unquote(parts.username or "postgres"),
-        "database": unquote(parts.path.lstrip("/")),
-        "timeout": 10,
-        "application_name": "kheops",
-    }
-    if parts.password:
-        arguments["password"] = unquote(parts.password)
-    if "unix_sock" in query:
-        arguments["unix_sock"] = query["unix_sock"][0]
-    else:
-        arguments["host"] = parts.hostname or "127.0.0.1"
-        arguments["port"] = parts.port or 5432
-    return arguments
-
-
 class Database:
     """Runs units of work.
 
     Parameters
     ----------
-    arguments
-        What `connection_arguments` returned.
+    source
+        What opens connections; or what `connection_arguments` returned, for direct ones.
     size
         Connections, and threads, of this process for units of work.
     """
 
-    def __init__(self, arguments: dict[str, Any], *, size: int) -> None:
+    def __init__(self, source: ConnectionSource | dict[str, Any], *, size: int) -> None:
+        source = DirectConnections(source) if isinstance(source, dict) else source
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="database")
         self._waiting = 0
         self._size = size
         self._engine: Engine = create_engine(
             "postgresql+pg8000://",
-            creator=functools.partial(_connect, arguments),
+            creator=functools.partial(_connect, source),
             pool_size=size,
             max_overflow=0,
             pool_timeout=_POOL_WAIT_SECONDS,
@@ -207,8 +188,8 @@ def _refers_to_a_person(fields: Mapping[str, str], connection: Connection) -> bo
     return found
 
 
-def _connect(arguments: dict[str, Any]) -> pg8000.dbapi.Connection:
-    connection = pg8000.dbapi.connect(**arguments)
+def _connect(source: ConnectionSource) -> pg8000.dbapi.Connection:
+    connection = source.open()
     cursor = connection.cursor()
     cursor.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}")
     cursor.execute(f"SET work_mem = '{_WORK_MEM}'")

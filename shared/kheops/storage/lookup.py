@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import pg8000.dbapi
 import pg8000.native
 
 from kheops.domain.policy import ReadScope, Source
@@ -35,6 +36,7 @@ from kheops.ids import (
     ViewerTokenPk,
 )
 from kheops.observability import get_logger
+from kheops.storage.connections import ConnectionSource, DirectConnections
 from kheops.storage.link_standing import LINK_STANDS
 from kheops.storage.role_rows import ROLE_COLUMNS, role_of
 from kheops.storage.visibility import holds, scope_parameters
@@ -203,14 +205,14 @@ class HotLookup:
 
     Parameters
     ----------
-    arguments
-        What `kheops.storage.engine.connection_arguments` returned.
+    source
+        What opens connections; or what `kheops.storage.connections.connection_arguments` returned, for direct ones.
     threads
         Worker threads, each with one connection.
     """
 
-    def __init__(self, arguments: dict[str, Any], *, threads: int) -> None:
-        self._arguments = arguments
+    def __init__(self, source: ConnectionSource | dict[str, Any], *, threads: int) -> None:
+        self._source = DirectConnections(source) if isinstance(source, dict) else source
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._work, name=f"lookup-{number}", daemon=True) for number in range(threads)
@@ -276,7 +278,7 @@ class HotLookup:
         return await future
 
     def _work(self) -> None:
-        worker = _Worker(self._arguments)
+        worker = _Worker(self._source)
         while (job := self._jobs.get()) is not None:
             try:
                 rows = worker.run(job.statement, job.parameters)
@@ -290,9 +292,9 @@ class HotLookup:
 class _Worker:
     """One connection with its prepared statements; used by one thread."""
 
-    def __init__(self, arguments: dict[str, Any]) -> None:
-        self._arguments = arguments
-        self._connection: pg8000.native.Connection | None = None
+    def __init__(self, source: ConnectionSource) -> None:
+        self._source = source
+        self._connection: pg8000.dbapi.Connection | None = None
         self._prepared: dict[str, Any] = {}
 
     def run(self, statement: str, parameters: dict[str, object]) -> Sequence[Sequence[Any]]:
@@ -326,14 +328,15 @@ class _Worker:
 
     def _run(self, statement: str, parameters: dict[str, object]) -> Sequence[Sequence[Any]]:
         if self._connection is None:
-            connection = pg8000.native.Connection(**self._arguments)
+            connection = self._source.open()
             self._connection = connection
-            connection.run(f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'")
-            connection.run("SET default_transaction_read_only = on")
-            connection.run("SET timezone = 'UTC'")
+            # Not by a cursor, which would begin a transaction.
+            connection.execute_simple(f"SET statement_timeout = '{_STATEMENT_TIMEOUT}'")
+            connection.execute_simple("SET default_transaction_read_only = on")
+            connection.execute_simple("SET timezone = 'UTC'")
         prepared = self._prepared.get(statement)
         if prepared is None:
-            prepared = self._connection.prepare(_typed(_STATEMENTS[statement]))
+            prepared = pg8000.native.PreparedStatement(self._connection, _typed(_STATEMENTS[statement]))
             self._prepared[statement] = prepared
         rows: Sequence[Sequence[Any]] = prepared.run(**parameters)
         return rows

@@ -1,6 +1,7 @@
 """What the leak test asks: every route that the code knows, with visible, hidden and unused identifiers."""
 
 from collections.abc import Iterable
+from urllib.parse import parse_qsl
 
 from kheops.dicomweb import resources
 from kheops.dicomweb.resources import Resource, to_path
@@ -9,7 +10,7 @@ from kheops.web.api_service import TABLE as API_TABLE
 from kheops.web.dicomweb import wado_uri
 from tests.system.leaks.world import World
 
-__all__ = ["requests"]
+__all__ = ["dicom_paths", "requests", "sendable"]
 
 METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "POST")
 _SEARCHED = {resources.Studies, resources.SeriesOf, resources.InstancesOf, None}
@@ -18,7 +19,7 @@ THIN = ("shared", "hidden in a shared study", "unused")
 """Places asked of those who have no good credential: 401 everywhere is soon compared."""
 
 
-def _dicom_paths(world: World, places: Iterable[str] | None = None) -> Iterable[tuple[type[Resource] | None, str]]:
+def dicom_paths(world: World, places: Iterable[str] | None = None) -> Iterable[tuple[type[Resource] | None, str]]:
     users = ("bob@example.org", "alice@example.org", "nobody@example.org", "carol")
     for place in (world.places[name] for name in places or world.places):
         study = resources.Study(place.study)  # type: ignore[arg-type]
@@ -122,8 +123,8 @@ def _api_paths(world: World) -> Iterable[str]:
 
 def requests(world: World, *, thin: bool = False) -> Iterable[tuple[str, str, str]]:
     """Give (method, path, query) of everything to ask: first what only reads, then what changes something."""
-    dicom = list(_dicom_paths(world, THIN if thin else None))
-    few = {path for _, path in _dicom_paths(world, THIN)}
+    dicom = list(dicom_paths(world, THIN if thin else None))
+    few = {path for _, path in dicom_paths(world, THIN)}
     api = list(dict.fromkeys(_api_paths(world)))
     for method in METHODS:
         for resource, path in dicom:
@@ -132,62 +133,108 @@ def requests(world: World, *, thin: bool = False) -> Iterable[tuple[str, str, st
             if method == "POST" and resource in {resources.Studies, resources.Study}:
                 continue  # STOW-RS, exempt by name
             yield method, path, ""
-            if method == "GET" and path != wado_uri.PATH and resource in _SEARCHED:
-                for query in () if thin else _searches(world):
-                    yield method, path, query
-            if method in {"GET", "HEAD"} and path == wado_uri.PATH:
-                yield from ((method, path, query) for query in _by_uri(world))
-            if method == "GET" and resource in {resources.Rendered, resources.Thumbnail}:
-                yield method, path, "viewport=8,8&accept=text/html"
-            if method in {"PUT", "DELETE"} and resource is resources.Favorites:
-                for album in world.albums.values():
-                    yield method, path, f"album={album}"
-                yield method, path, "inbox=true"
-            if method == "PUT" and resource in {resources.Study, resources.InAlbum, resources.OfUser}:
-                for album in world.albums.values():
-                    yield method, path, f"album={album}"
-                yield method, path, "inbox=true"
-            if method == "GET" and resource in {resources.Study, resources.Series}:
-                yield method, path, _ZIP
-            if method == "GET" and resource is resources.Studies:
-                yield from ((method, path, f"album={album}&{_ZIP}") for album in world.albums.values())
-                yield method, path, f"inbox=true&{_ZIP}"
-            if method == "GET" and resource in {resources.Study, resources.Metadata}:
-                for album in world.albums.values():
-                    yield method, path, f"album={album}"
+            for query in _dicom_queries(world, method, resource, path, thin=thin):
+                yield method, path, query
         for path in api:
             yield method, path, ""
-            if path == "/users" and method == "GET":
-                for reference in ("alice@example.org", "nobody@example.org"):
-                    for album in world.albums.values():
-                        yield method, path, f"reference={reference}&album={album}"
-                        yield method, path, f"search={reference}&album={album}"
-                    for place in world.places.values():
-                        yield method, path, f"reference={reference}&studyInstanceUID={place.study}"
-                        yield method, path, f"search={reference}&studyInstanceUID={place.study}"
-                for wanted in ("ali", "bob", "carol", "dave", "erin", "example"):
-                    yield method, path, f"search={wanted}"
-            if path == "/albums" and method == "GET":
-                for query in ("modality=CT", "modality=SR", "sort=-number_of_studies", "sort=number_of_comments"):
-                    yield method, path, query
-            if path.endswith("/events") and method == "GET":
-                for place in world.places.values():
-                    yield method, path, f"types=mutations&studies={place.study}"
-                    yield method, path, f"types=mutations&series={place.series}"
-            if path == "/report" and method == "POST":
-                for client in world.providers:
-                    for place in world.places.values():
-                        yield method, path, f"client_id={client}&studyUID={place.study}"
-            if path == "/links" and method == "POST":
-                yield from ((method, path, f"album={album}") for album in world.albums.values())
-                for place in world.places.values():
-                    yield method, path, f"study={place.study}"
-                    yield method, path, f"series={place.study}/{place.series}"
-            if path == "/links" and method == "GET":
-                yield from ((method, path, f"album={album}") for album in world.albums.values())
-            if path == "/shares" and method == "POST":
-                for place in world.places.values():
-                    yield method, path, f"{place.study}/{place.series}"
-            if path == "/capabilities" and method == "GET":
-                for album in world.albums.values():
-                    yield method, path, f"album={album}"
+            for query in _api_queries(world, method, path):
+                yield method, path, query
+
+
+def _dicom_queries(
+    world: World, method: str, resource: type[Resource] | None, path: str, *, thin: bool
+) -> Iterable[str]:
+    albums = [f"album={album}" for album in world.albums.values()]
+    match method:
+        case "GET" | "HEAD" if path == wado_uri.PATH:
+            yield from _by_uri(world)
+        case "GET" if resource in _SEARCHED:
+            yield from () if thin else _searches(world)
+        case "PUT" if resource in {resources.Study, resources.InAlbum, resources.OfUser, resources.Favorites}:
+            yield from (*albums, "inbox=true")
+        case "DELETE" if resource is resources.Favorites:
+            yield from (*albums, "inbox=true")
+        case _:
+            pass
+    if method != "GET":
+        return
+    if resource in {resources.Rendered, resources.Thumbnail}:
+        yield "viewport=8,8&accept=text/html"
+    if resource in {resources.Study, resources.Series}:
+        yield _ZIP
+    if resource is resources.Studies:
+        yield from (f"{album}&{_ZIP}" for album in albums)
+        yield f"inbox=true&{_ZIP}"
+    if resource in {resources.Study, resources.Metadata}:
+        yield from albums
+
+
+def _api_queries(world: World, method: str, path: str) -> Iterable[str]:
+    albums = [f"album={album}" for album in world.albums.values()]
+    match method, path:
+        case "GET", "/users":
+            yield from _about_people(world)
+        case "GET", "/albums":
+            yield from ("modality=CT", "modality=SR", "sort=-number_of_studies", "sort=number_of_comments")
+        case ("GET", "/links" | "/capabilities"):
+            yield from albums
+        case "POST", "/links":
+            yield from albums
+            for place in world.places.values():
+                yield f"study={place.study}"
+                yield f"series={place.study}/{place.series}"
+        case "POST", "/shares":
+            yield from (f"{place.study}/{place.series}" for place in world.places.values())
+        case "POST", "/report":
+            for client in world.providers:
+                yield from (f"client_id={client}&studyUID={place.study}" for place in world.places.values())
+        case "GET", _ if path.endswith("/events"):
+            for place in world.places.values():
+                yield f"types=mutations&studies={place.study}"
+                yield f"types=mutations&series={place.series}"
+        case _:
+            pass
+
+
+def _about_people(world: World) -> Iterable[str]:
+    for reference in ("alice@example.org", "nobody@example.org"):
+        for album in world.albums.values():
+            yield f"reference={reference}&album={album}"
+            yield f"search={reference}&album={album}"
+        for place in world.places.values():
+            yield f"reference={reference}&studyInstanceUID={place.study}"
+            yield f"search={reference}&studyInstanceUID={place.study}"
+    yield from (f"search={wanted}" for wanted in ("ali", "bob", "carol", "dave", "erin", "example"))
+
+
+def sendable(method: str, path: str, query: str, *, token: str | None) -> tuple[str, dict[str, str] | None, object]:
+    """Return the address, the form and the JSON of a request; what forms take is in the query until then."""
+    form = {"name": "New", "title": "t", "scope_type": "user"} if method in {"POST", "PATCH"} else None
+    url = f"{path}?{query}" if query else path
+    if method == "POST" and query and path == "/report":
+        # What others send in the query string goes into the form here, and the token with it.
+        return path, {**dict(parse_qsl(query)), "access_token": token or "none"}, None
+    if method == "POST" and query and path == "/links":
+        return path, {"title": "t", **dict(parse_qsl(query))}, None
+    if method == "POST" and query and path == "/shares":
+        study, _, series = query.partition("/")
+        one_series = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
+        return path, None, {"series": [one_series], "target": {"user": "bob@example.org"}}
+    if form is not None:
+        form = _form(path) or form
+    return url, form, None
+
+
+def _form(path: str) -> dict[str, str] | None:
+    """Return the form of a route that takes one of its own."""
+    if path.endswith("/comments"):
+        return {"comment": "New"}
+    if path.endswith("/trigger"):
+        return {"event": "new_user", "user": "alice@example.org"}
+    if "/webhooks" in path:
+        return {"name": "New", "url": "https://new.example/", "event": "new_user"}
+    if path.endswith("/invitations"):
+        return {"email": "zoe@example.org"}
+    if path.endswith("/open"):
+        return {"secret": "A" * 22}
+    return None
