@@ -66,7 +66,7 @@ def _binaries() -> Path:
 
 
 @contextmanager
-def start_server() -> Iterator[Server]:
+def start_server(*, max_connections: int = 200) -> Iterator[Server]:
     """Start a server in a temporary folder; stop it and remove the folder at the end."""
     folder = Path(tempfile.mkdtemp(prefix="kheops-pg-"))
     as_postgres: list[str] = []
@@ -86,7 +86,8 @@ def start_server() -> Iterator[Server]:
         str(binaries / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8",
         "--no-sync",
     )  # fmt: skip
-    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off -c max_connections=200"
+    options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off "
+    options += f"-c max_connections={max_connections}"
     # The log must not be a pipe of ours: the server would keep it open and the call would never return.
     run(str(binaries / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:

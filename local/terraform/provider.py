@@ -26,6 +26,8 @@ __all__ = ["serve"]
 
 _SCHEMA: Final = "GOOGLE_PROVIDER_SCHEMA"
 """The variable with the path of the schema."""
+_WRITE_ONLY: Final = bytes([11 << 3, 1])
+"""Field 11 of an attribute, `write_only`, set: the package's copy of the protocol is older than it."""
 
 
 class _Identity:
@@ -78,18 +80,7 @@ def _schema(block: dict[str, Any]) -> object:
 
 def _block(block: dict[str, Any]) -> object:
     nested = protocol.Schema.NestedBlock
-    attributes = [
-        protocol.Schema.Attribute(
-            name=name,
-            type=json.dumps(each["type"]).encode(),
-            required=each["required"],
-            optional=not each["required"] and not each["computed"],
-            # Without it a resource that has not been made yet would have no identifier to refer to.
-            computed=each["computed"] or name == "id",
-            write_only=name.endswith("_wo"),
-        )
-        for name, each in block["attributes"].items()
-    ]
+    attributes = [_attribute(name, each) for name, each in block["attributes"].items()]
     blocks = [
         nested(
             type_name=name,
@@ -101,6 +92,20 @@ def _block(block: dict[str, Any]) -> object:
         for name, each in block["blocks"].items()
     ]
     return protocol.Schema.Block(version=0, attributes=attributes, block_types=blocks)
+
+
+def _attribute(name: str, described: dict[str, Any]) -> object:
+    attribute = protocol.Schema.Attribute(
+        name=name,
+        type=json.dumps(described["type"]).encode(),
+        required=described["required"],
+        optional=not described["required"] and not described["computed"],
+        # Without it a resource that has not been made yet would have no identifier to refer to.
+        computed=described["computed"] or (name == "id" and not described["required"]),
+    )
+    if name.endswith("_wo"):
+        attribute.MergeFromString(_WRITE_ONLY)
+    return attribute
 
 
 def _diagnostics(config: Any, block: dict[str, Any]) -> list[object]:

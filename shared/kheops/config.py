@@ -180,6 +180,10 @@ class Settings(BaseSettings):
         ge=64 * 1024 * 1024,
         description="Bytes of uploads held in memory by the whole process; further uploads wait.",
     )
+    compare_uploads: bool = Field(
+        default=True,
+        description="Whether instances that contradict the study or series on record are refused (0x0106).",
+    )
     lease_seconds: float = Field(
         default=90, ge=1, le=3600, description="How long a reservation of an upload lives without being renewed."
     )

@@ -3,11 +3,12 @@
 import asyncio
 
 from kheops.composition.background import Background
+from kheops.composition.connections import source_of
 from kheops.composition.data_plane import DataPlane
 from kheops.config import load
 from kheops.observability import configure, get_logger
 
-__all__ = ["Process", "close_process", "enter_lifespan", "leave_lifespan", "open_process"]
+__all__ = ["Process", "close_process", "enter_lifespan", "leave_lifespan", "open_process", "source_of"]
 
 _LOG = get_logger(__name__)
 

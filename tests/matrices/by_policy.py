@@ -7,8 +7,18 @@ would have found: of a series that a scope does not reach, there are none.
 from typing import Final, NoReturn
 
 from kheops.domain import policy
+from kheops.domain.export_policy import export, export_from_album, export_series
 from kheops.domain.policy import AlbumAction, Denied, ReadScope, Source, StoreTarget
-from kheops.domain.principals import AlbumCapability, Person, Principal, UserCapability
+from kheops.domain.principals import (
+    AlbumCapability,
+    LinkVisit,
+    Person,
+    Principal,
+    ReportToken,
+    UserCapability,
+    ViewerParent,
+    ViewerToken,
+)
 from kheops.domain.resources import (
     AlbumFlags,
     AlbumRole,
@@ -21,7 +31,20 @@ from kheops.domain.resources import (
     SeriesState,
     StoreFacts,
 )
-from kheops.ids import AlbumPk, CapabilityId, SeriesInstanceUID, SopInstanceUID, StudyInstanceUID, UserPk
+from kheops.ids import (
+    AlbumPk,
+    CapabilityId,
+    LinkId,
+    LinkPk,
+    LinkVisitPk,
+    ReportProviderId,
+    ReportTokenPk,
+    SeriesInstanceUID,
+    SopInstanceUID,
+    StudyInstanceUID,
+    UserPk,
+    ViewerTokenPk,
+)
 from tests.matrices.notation import Action, Outcome, Row
 from tests.matrices.world import (
     ALBUMS,
@@ -31,7 +54,10 @@ from tests.matrices.world import (
     Credential,
     Login,
     Nobody,
+    Report,
     Token,
+    Viewer,
+    Visit,
     permissions_of,
     series_of,
     stands,
@@ -44,6 +70,9 @@ _ALBUM_PKS: Final = {name: AlbumPk(number) for number, name in enumerate(ALBUMS,
 _USERS: Final = {name: UserPk(number) for number, name in enumerate(PEOPLE, start=101)}
 _INBOXES: Final = {name: AlbumPk(number) for number, name in enumerate(PEOPLE, start=201)}
 _NAMES: Final = {user: name for name, user in _USERS.items()}
+_VISITS: Final = [credential for credential in CREDENTIALS.values() if isinstance(credential, Visit)]
+_LINKS: Final = {visit: LinkPk(number) for number, visit in enumerate(_VISITS, start=301)}
+_SELECTIONS: Final = {_LINKS[visit]: visit.series for visit in _VISITS}
 _INBOX_FLAGS: Final = AlbumFlags(delete_series=True, write_comments=False)
 
 
@@ -82,6 +111,35 @@ def principal_of(credential: Credential) -> Principal:
             if album is None:
                 return UserCapability(user, _ISSUER, maker, capability, permissions)
             return AlbumCapability(user, _ISSUER, maker, capability, permissions, _ALBUM_PKS[album])
+        case Viewer(parent, study, source, letters):
+            made_from = principal_of(CREDENTIALS[parent])
+            assert isinstance(made_from, ViewerParent)
+            of_album = None if source is None or source == "inbox" else _ALBUM_PKS[source]
+            return ViewerToken(
+                ViewerTokenPk(1),
+                made_from,
+                StudyInstanceUID(study),
+                Source(inbox=source == "inbox", album=of_album),
+                read="r" in letters,
+                write="w" in letters,
+            )
+        case Report(person, album, studies):
+            parent_person = Person(_USERS[person], _ISSUER, person, "token")
+            uids = tuple(StudyInstanceUID(study) for study in studies)
+            provider = ReportProviderId("provider")
+            report = ReportTokenPk(1)
+            return ReportToken(report, parent_person, provider, _ALBUM_PKS[album], uids, read=True, write=True)
+        case Visit(maker, album):
+            return LinkVisit(
+                visit=LinkVisitPk(1),
+                link=LinkId("link"),
+                pk=_LINKS[credential],
+                user=_USERS[maker],
+                iss=_ISSUER,
+                sub=maker,
+                album=None if album is None else _ALBUM_PKS[album],
+                download=credential.downloads,
+            )
         case Nobody():
             raise ValueError("nobody is no principal")
 
@@ -128,7 +186,12 @@ def _facts(scope: ReadScope, series: str) -> SeriesFacts | None:
         and scope.album in {None, role.album}
         and (role.is_inbox or not scope.inbox)
         and (role.is_admin or not scope.admin)
+        and (role.is_inbox or role.is_admin or role.flags.send_series or not scope.sending)
     )
+    if scope.studies is not None and world.study not in scope.studies:
+        return None
+    if scope.link is not None and series not in _SELECTIONS[scope.link]:
+        return None
     return SeriesFacts(_ref(series), held) if held else None
 
 
@@ -158,7 +221,18 @@ def _refuse(denied: Denied) -> NoReturn:
     raise _Answered(Outcome.FORBIDDEN if denied.reason.visible_to_caller else Outcome.ABSENT)
 
 
+_WHOLE: Final = {
+    Action.RETRIEVE_STUDY,
+    Action.RETRIEVE_SERIES,
+    Action.RETRIEVE_FROM_ALBUM_1,
+    Action.RETRIEVE_FROM_ALBUM_2,
+    Action.RETRIEVE_FROM_INBOX,
+}
+
+
 def _decide(principal: Principal, action: Action, about: str) -> None:
+    if action in _WHOLE:
+        _answer(policy.read_whole(principal))
     match action:
         case (
             Action.SEARCH_STUDIES | Action.SEARCH_SERIES_OF_STUDY | Action.SEARCH_ALL_SERIES | Action.SEARCH_INSTANCES
@@ -233,6 +307,13 @@ def _decide(principal: Principal, action: Action, about: str) -> None:
                 _read(principal, Source(inbox=True), about)
         case Action.REMOVE_FROM_ALBUM_1 | Action.REMOVE_FROM_ALBUM_2:
             _remove_from_album(principal, _album_in(action), about)
+        case Action.DOWNLOAD_STUDY | Action.DOWNLOAD_SERIES:
+            of_study = series_of(SERIES[about].study) if action is Action.DOWNLOAD_STUDY else [about]
+            _download(principal, None, about, of_study)
+        case Action.DOWNLOAD_ALBUM_1 | Action.DOWNLOAD_ALBUM_2:
+            _download(principal, _album_in(action), about, list(SERIES))
+        case Action.DOWNLOAD_INBOX:
+            _download(principal, "inbox", about, list(SERIES))
 
 
 def _album_in(action: Action) -> str:
@@ -324,6 +405,8 @@ def _target(principal: Principal, album: str | None) -> StoreTarget:
         role = _role(principal.user, album)
     elif isinstance(principal, AlbumCapability):
         role = _role(principal.user, _album_of(principal))
+    elif isinstance(principal, ViewerToken | ReportToken) and principal.source.album is not None:
+        role = _role(principal.user, next(name for name, pk in _ALBUM_PKS.items() if pk == principal.source.album))
     else:
         role = _inbox(principal.user)
     target = policy.store_into(principal, role)
@@ -371,3 +454,21 @@ def _remove_from_album(principal: Principal, album: str, series: str) -> None:
     held = _facts(_scope(principal, Source(album=_ALBUM_PKS[album])), series)
     if held is None:
         raise _Answered(Outcome.ABSENT)
+
+
+def _download(principal: Principal, source: str | None, series: str, wanted: list[str]) -> None:
+    """Download what may be had of the series wanted; the row is about one of them."""
+    refused = export(principal)
+    if refused is not None:
+        _refuse(refused)
+    named = Source(inbox=source == "inbox")
+    if source in ALBUMS:
+        named = _from_album(principal, AlbumAction.READ_SERIES, source)
+        role = _role(principal.user, source)
+        refused = None if role is None else export_from_album(role)
+        if refused is not None:
+            _refuse(refused)
+    scope = _scope(principal, named)
+    given = {each for each in wanted if not isinstance(export_series(principal, _facts(scope, each)), Denied)}
+    if series not in given:
+        raise _Answered(Outcome.WITHOUT if given else Outcome.ABSENT)

@@ -93,6 +93,12 @@ class Action(StrEnum):
     """An album token's: from its album."""
     REMOVE_FROM_ALBUM_1 = "remove from album 1"
     REMOVE_FROM_ALBUM_2 = "remove from album 2"
+    DOWNLOAD_STUDY = "download a study"
+    """The one that the series is of."""
+    DOWNLOAD_SERIES = "download a series"
+    DOWNLOAD_ALBUM_1 = "download album 1"
+    DOWNLOAD_ALBUM_2 = "download album 2"
+    DOWNLOAD_INBOX = "download the inbox"
 
 
 _SEARCHES: Final = (
@@ -102,6 +108,8 @@ _SEARCHES: Final = (
     Action.SEARCH_INSTANCES,
 )
 _OF_STUDIES: Final = (Action.STUDY_METADATA, Action.RETRIEVE_STUDY)
+_WHOLE: Final = frozenset({Action.RETRIEVE_STUDY, Action.RETRIEVE_SERIES})
+"""What links for viewing only do not include."""
 READING: Final = (
     *_SEARCHES,
     *_OF_STUDIES,
@@ -136,15 +144,17 @@ class Row:
 def read_table(text: str) -> Iterator[Row]:
     """Give the rows of a table.
 
-    First come the actions, with commas between them, or ``read``; then the columns, where a word that ends in a dot
+    First come the actions, with commas between them, or ``read``, or ``read by parts`` for what of it is not a whole
+    study or series at once; then the columns, where a word that ends in a dot
     stands before all names of its group; then the objects, each with its cells. Bars between groups are for the eye,
-    but for the first. In a ``read`` table ``.`` means not there: 404, but in a search, and in what concerns a whole
+    but for the first. In these tables ``.`` means not there: 404, but in a search, and in what concerns a whole
     study of which another series is there, it is an answer without the series.
     """
     lines = text.strip().splitlines()
     start = next(number for number, line in enumerate(lines) if "|" in line)
     named = " ".join(lines[:start])
-    actions = READING if named == "read" else tuple(Action(name.strip()) for name in named.split(","))
+    reading = {"read": READING, "read by parts": tuple(action for action in READING if action not in _WHOLE)}
+    actions = reading.get(named) or tuple(Action(name.strip()) for name in named.split(","))
     principals = list(_columns(lines[start]))
     cells: dict[tuple[str, str], Outcome] = {}
     for line in lines[start + 1 :]:
@@ -154,7 +164,7 @@ def read_table(text: str) -> Iterator[Row]:
     for (principal, about), outcome in cells.items():
         for action in actions:
             expected = outcome
-            if actions == READING and outcome is Outcome.ABSENT:
+            if named in reading and outcome is Outcome.ABSENT:
                 expected = _not_there(action, [cells[principal, each] for each in series_of(SERIES[about].study)])
             yield Row(principal, action, about, expected)
 

@@ -1,5 +1,7 @@
 """The matrix over HTTP: each row as a request to a running system, and what its answer comes to."""
 
+import io
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -9,7 +11,17 @@ import httpx
 
 from tests.dicom_files import new_uid
 from tests.matrices.notation import Action, Outcome, Row
-from tests.matrices.world import ALBUMS, CREDENTIALS, RECEIVER, SERIES, Login, Token, series_of
+from tests.matrices.world import (
+    ALBUMS,
+    CREDENTIALS,
+    RECEIVER,
+    SERIES,
+    Login,
+    Report,
+    Token,
+    Viewer,
+    series_of,
+)
 from tests.matrices.world_over_http import BuiltWorld, State
 
 __all__ = ["WRITING", "ask_reading", "ask_writing"]
@@ -68,6 +80,7 @@ class _Request:
         return client.request(self.method, url, data=self.form)
 
 
+_ZIP: Final = "accept=application/zip"
 _JPEG = b"\xff\xd8\xff"
 
 
@@ -132,6 +145,11 @@ def _reading(world: BuiltWorld, row: Row) -> _Request:
         Action.RETRIEVE_FROM_ALBUM_1: (of_series, from_album),
         Action.RETRIEVE_FROM_ALBUM_2: (of_series, from_album),
         Action.RETRIEVE_FROM_INBOX: (of_series, "inbox=true"),
+        Action.DOWNLOAD_STUDY: (f"/studies/{study}", _ZIP),
+        Action.DOWNLOAD_SERIES: (of_series, _ZIP),
+        Action.DOWNLOAD_ALBUM_1: ("/studies", f"{from_album}&{_ZIP}"),
+        Action.DOWNLOAD_ALBUM_2: ("/studies", f"{from_album}&{_ZIP}"),
+        Action.DOWNLOAD_INBOX: ("/studies", f"inbox=true&{_ZIP}"),
     }
     path, query = paths[action]
     return _Request("GET", path, query)
@@ -150,8 +168,11 @@ def _read(world: BuiltWorld, row: Row, answer: httpx.Response) -> Outcome | str:
         case Action.LIST_MEMBERS:
             expected = {*ALBUMS[name].admins, *ALBUMS[name].members}
             return _there({member["sub"] for member in answer.json()} == expected)
-        case Action.LIST_WEBHOOKS | Action.LIST_REPORT_PROVIDERS:
+        case Action.LIST_WEBHOOKS:
             return _there(answer.json() == [])
+        case Action.LIST_REPORT_PROVIDERS:
+            there = {provider for album, provider in world.providers.items() if album == name}
+            return _there({provider["client_id"] for provider in answer.json()} == there)
         case Action.SEE_CAPABILITY:
             return _there(answer.json()["id"] == world.capabilities[name])
         case Action.SEARCH_STUDIES:
@@ -172,8 +193,21 @@ def _read(world: BuiltWorld, row: Row, answer: httpx.Response) -> Outcome | str:
         case Action.RENDER_INSTANCE | Action.RENDER_BY_URI | Action.THUMBNAIL_OF_SERIES:
             # Nothing of a picture tells whose it is; that these are of the series is asked elsewhere.
             return _there(answer.content.startswith(_JPEG))
+        case (
+            Action.DOWNLOAD_STUDY
+            | Action.DOWNLOAD_SERIES
+            | Action.DOWNLOAD_ALBUM_1
+            | Action.DOWNLOAD_ALBUM_2
+            | Action.DOWNLOAD_INBOX
+        ):
+            return _pixels(world, row, _unpacked(answer.content))
         case _:
             return _pixels(world, row, answer.content)
+
+
+def _unpacked(archive: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(archive)) as read:
+        return b"".join(read.read(name) for name in read.namelist())
 
 
 def _there(is_there: bool) -> Outcome:
@@ -186,8 +220,16 @@ def _values(answer: httpx.Response, tag: str) -> set[str]:
 
 def _pixels(world: BuiltWorld, row: Row, body: bytes) -> Outcome | str:
     shown = {name for name, pixels in world.pixels.items() if pixels in body}
-    # What of a whole study is shown is for the rows of its other series to say.
-    expected = series_of(SERIES[row.object].study) if row.action is Action.RETRIEVE_STUDY else [row.object]
+    # What of several series is shown is for the rows of the others to say.
+    match row.action:
+        case Action.RETRIEVE_STUDY | Action.DOWNLOAD_STUDY:
+            expected = series_of(SERIES[row.object].study)
+        case Action.DOWNLOAD_ALBUM_1 | Action.DOWNLOAD_ALBUM_2:
+            expected = [each for each, series in SERIES.items() if _named_album(row.action) in series.albums]
+        case Action.DOWNLOAD_INBOX:
+            expected = [each for each, series in SERIES.items() if _own_place(row.principal) in series.inboxes]
+        case _:
+            expected = [row.object]
     if shown - set(expected):
         return "200 with another series"
     return _there(row.object in shown)
@@ -324,5 +366,9 @@ def _own_place(credential: str) -> str:
             return person
         case Token(maker, _, album):
             return album or maker
+        case Viewer(parent, _, source):
+            return source if source in ALBUMS else _own_place(parent)
+        case Report(_, album):
+            return album
         case _:
             return ""

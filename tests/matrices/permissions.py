@@ -8,6 +8,7 @@ rule of the table before. Signs are those of `tests.matrices.notation.Outcome`, 
 from dataclasses import replace
 from typing import Final
 
+from tests.matrices import downloads, handed_on
 from tests.matrices.notation import Row, read_table
 
 __all__ = ["rows"]
@@ -362,6 +363,11 @@ store a new series, store a new series via album 1
 study 1 | U      U      U        U   U     U         U         U       U         U         U
     """,
     """
+download a study, download a series, download album 1, download the inbox
+         | nobody forged outdated sam s.rwa 1.expired 1.revoked 1.early 1.demoted u.expired u.revoked
+1-shared | U      U      U        U   U     U         U         U       U         U         U
+    """,
+    """
 put into album 1, send to tom, send from album 1 to tom, take into the inbox, remove from the inbox,
 remove from album 1
          | nobody forged outdated sam s.rwa 1.expired 1.revoked 1.early 1.demoted u.expired u.revoked
@@ -373,9 +379,17 @@ unused   | U      U      U        U   U     U         U         U       U       
 
 _LIKE: Final = {"mia": "gina", "max": "gil", "olga": "gwen"}
 """By a group one is what a plain member is (design 5.5), and without presenting it what an outsider is."""
+_ENDED: Final = ("v.expired", "v.sam", "r.expired", "r.sam", "l.expired", "l.revoked", "l.sam")
+"""What was handed on is nobody's any more once it has ended, or whoever stands behind it is suspended."""
 
 
 def rows() -> list[Row]:
     """Return the matrix."""
-    written = [row for table in _TABLES for row in read_table(table)]
-    return written + [replace(row, principal=_LIKE[row.principal]) for row in written if row.principal in _LIKE]
+    tables = (*_TABLES, *handed_on.TABLES, *downloads.TABLES)
+    written = [row for table in tables for row in read_table(table)]
+    ended = [replace(row, principal=each) for row in written if row.principal == "u.revoked" for each in _ENDED]
+    return [
+        *written,
+        *ended,
+        *(replace(row, principal=_LIKE[row.principal]) for row in written if row.principal in _LIKE),
+    ]

@@ -21,8 +21,11 @@ __all__ = [
     "Credential",
     "Login",
     "Nobody",
+    "Report",
     "SeriesInWorld",
     "Token",
+    "Viewer",
+    "Visit",
     "permissions_of",
     "series_of",
     "stands",
@@ -49,7 +52,10 @@ class AlbumInWorld:
 ALBUMS: Final = {
     "album 1": AlbumInWorld(AlbumFlags(), ("alice", "ada"), ("mia", "dora", "sam"), ("radiology", "surgery")),
     "album 2": AlbumInWorld(
-        AlbumFlags(send_series=False, add_series=False, delete_series=True), ("bob",), ("max",), ("cardiology",)
+        AlbumFlags(send_series=False, add_series=False, delete_series=True, download_series=False),
+        ("bob",),
+        ("max",),
+        ("cardiology",),
     ),
 }
 """Album 1 has KHEOPS's defaults; in album 2 each flag that bears on series is turned over."""
@@ -118,7 +124,47 @@ class Token:
     is_revoked: bool = False
 
 
-Credential = Nobody | Login | Token
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A viewer token."""
+
+    parent: str
+    """The credential that it was made from."""
+    study: str
+    source: str | None
+    """An album, or ``inbox``; ``None`` for wherever the parent has the study."""
+    letters: str
+    """Of ``r`` (read) and ``w`` (write)."""
+    is_expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report token, of whoever handed the studies to a provider of the album."""
+
+    person: str
+    album: str
+    studies: tuple[str, ...]
+    is_expired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What somebody has who opened a link, before it ended."""
+
+    maker: str
+    album: str | None = None
+    series: tuple[str, ...] = ()
+    """The selection of a link that shows no album."""
+    downloads: bool = False
+    """Whether the link is not for viewing only."""
+    is_expired: bool = False
+    is_revoked: bool = False
+    is_used_up: bool = False
+    """Whether it opens no more; who is inside stays."""
+
+
+Credential = Nobody | Login | Token | Viewer | Report | Visit
 
 
 CREDENTIALS: Final[dict[str, Credential]] = {
@@ -143,9 +189,29 @@ CREDENTIALS: Final[dict[str, Credential]] = {
     "u.revoked": Token("alice", "rwa", is_revoked=True),
     "sam": Login("sam"),
     "s.rwa": Token("sam", "rwa"),
+    "v.all": Viewer("alice", "study 1", None, "rw"),
+    "v.inbox": Viewer("alice", "study 1", "inbox", "r"),
+    "v.1": Viewer("mia", "study 3", "album 1", "rw"),
+    "v.2": Viewer("max", "study 3", "album 2", "r"),
+    "v.group": Viewer("gina", "study 1", None, "r"),
+    "v.token": Viewer("1.rd", "study 3", None, "r"),
+    "r.1": Report("mia", "album 1", ("study 1", "study 3")),
+    "l.1": Visit("alice", album="album 1"),
+    "l.1d": Visit("alice", album="album 1", downloads=True),
+    "l.s": Visit("alice", series=("1-shared", "common")),
+    "l.sd": Visit("alice", series=("1-shared", "common"), downloads=True),
+    "l.used": Visit("alice", series=("1-shared", "common"), is_used_up=True),
+    "v.expired": Viewer("alice", "study 1", None, "rw", is_expired=True),
+    "v.sam": Viewer("sam", "study 1", "album 1", "rw"),
+    "r.expired": Report("mia", "album 1", ("study 1",), is_expired=True),
+    "r.sam": Report("sam", "album 1", ("study 1",)),
+    "l.expired": Visit("alice", album="album 1", downloads=True, is_expired=True),
+    "l.revoked": Visit("alice", series=("1-shared",), downloads=True, is_revoked=True),
+    "l.sam": Visit("sam", series=("1-shared",), downloads=True),
 }
 """Whatever a request may come with. Tokens of user scope: ``u`` alice's, ``b`` bob's, ``m`` mia's, ``s`` sam's; tokens
-of album scope by the album's number; then the letters of what they may do."""
+of album scope by the album's number; then the letters of what they may do. ``v`` are viewer tokens by their source,
+``r`` report tokens, and ``l`` visits by links to an album or a selection, with ``d`` for downloading, too."""
 
 
 def stands(credential: Credential) -> bool:
@@ -158,6 +224,12 @@ def stands(credential: Credential) -> bool:
         case Token(maker, _, album, is_expired, is_early, is_revoked):
             administers = album is None or maker in ALBUMS[album].admins
             return administers and not (is_expired or is_early or is_revoked or maker in SUSPENDED)
+        case Viewer():
+            return not credential.is_expired and stands(CREDENTIALS[credential.parent])
+        case Report():
+            return not credential.is_expired and credential.person not in SUSPENDED
+        case Visit():
+            return not (credential.is_expired or credential.is_revoked or credential.maker in SUSPENDED)
 
 
 def permissions_of(letters: str) -> CapabilityPermissions:

@@ -18,12 +18,16 @@ from tests.matrices.world import (
     SERIES,
     SUSPENDED,
     AlbumInWorld,
-    Credential,
     Login,
     Nobody,
+    Report,
     SeriesInWorld,
     Token,
+    Viewer,
+    Visit,
 )
+from tests.system.link_visits import link, visit
+from tests.system.report_tokens import ask_for_a_report, register
 from tests.system.running import System
 
 __all__ = ["BuiltWorld", "State", "build"]
@@ -44,6 +48,7 @@ _STATE: Final = """
     UNION ALL SELECT 'capability', id, (revoked_at IS NOT NULL)::text FROM capabilities
     UNION ALL SELECT 'events', '', count(*)::text FROM events
 """
+_LATE: Final = "interval '1 day'"
 _SAVED: Final = ("series", "instances", "album_series", "capabilities", "events")
 _RESTORE: Final = """
     CREATE FUNCTION saved.restore() RETURNS void LANGUAGE sql AS $$
@@ -79,6 +84,10 @@ class BuiltWorld:
     """By the credential's name."""
     capabilities: Mapping[str, str]
     """Public ids, by the credential's name."""
+    providers: Mapping[str, str]
+    """The one report provider of each album that has one."""
+    links: Mapping[str, tuple[str, str]]
+    """Public ids and secrets of the links, by the names of their visits."""
 
     def client(self, credential: str) -> httpx.Client:
         """Return a client that comes with a credential."""
@@ -119,41 +128,40 @@ def build(system: System) -> BuiltWorld:
         with system.client(name) as client:
             assert client.get("/albums").status_code == 200
     studies = {study: new_uid() for study in sorted({series.study for series in SERIES.values()})}
+    tokens: dict[str, str | None] = {}
+    capabilities: dict[str, str] = {}
+    links: dict[str, tuple[str, str]] = {}
+    albums = {name: _make_album(system, name, album) for name, album in ALBUMS.items()}
     world = BuiltWorld(
         system=system,
         studies=studies,
         series={name: new_uid() for name in SERIES},
         instances={name: new_uid() for name in SERIES},
         pixels={name: secrets.token_bytes(16) for name in SERIES},
-        albums={name: _make_album(system, name, album) for name, album in ALBUMS.items()},
-        tokens={},
-        capabilities={},
+        albums=albums,
+        tokens=tokens,
+        capabilities=capabilities,
+        providers={"album 1": register(system, albums["album 1"])},
+        links=links,
     )
     for name, series in SERIES.items():
         if series.origin is not None:
             _store(world, name, series)
-    tokens: dict[str, str | None] = {}
-    capabilities: dict[str, str] = {}
     for name, credential in CREDENTIALS.items():
-        tokens[name], public = _credential(world, credential)
-        if public is not None:
-            capabilities[name] = public
+        if isinstance(credential, Token):
+            tokens[name], capabilities[name] = _capability(world, credential)
+        elif isinstance(credential, Visit):
+            links[name] = _link(world, credential)
+            tokens[name] = _visit(world, credential, *links[name])
+        else:
+            tokens[name] = _credential(world, credential)
     for name in SUSPENDED:
         system.run_sql("UPDATE users SET suspended_at = now() WHERE sub = :sub", sub=name)
     system.run_sql("CREATE SCHEMA saved")
     for table in _SAVED:
         system.run_sql(f"CREATE TABLE saved.{table} AS TABLE {table}")
     system.run_sql(_RESTORE)
-    return BuiltWorld(
-        system=system,
-        studies=studies,
-        series=world.series,
-        instances=world.instances,
-        pixels=world.pixels,
-        albums=world.albums,
-        tokens=tokens,
-        capabilities=capabilities,
-    )
+    return world
 
 
 def _make_album(system: System, name: str, album: AlbumInWorld) -> str:
@@ -206,18 +214,80 @@ def _pass_through(world: BuiltWorld, client: httpx.Client, path: str, album: str
         assert theirs.delete(path).status_code == 204
 
 
-def _credential(world: BuiltWorld, credential: Credential) -> tuple[str | None, str | None]:
-    """Return what a request sends, and a capability token's public id."""
+def _credential(world: BuiltWorld, credential: Nobody | Login | Viewer | Report) -> str | None:
+    """Return what a request sends."""
     system = world.system
     match credential:
         case Nobody():
-            return None, None
+            return None
         case Login(person, is_expired, is_forged, groups):
             presented = {"groups": list(groups)} if groups else {}
             token = system.token(person, expires_in=-600 if is_expired else 3600, **presented)
-            return (token[:-8] + "AAAAAAAA" if is_forged else token), None
-        case Token():
-            return _capability(world, credential)
+            return token[:-8] + "AAAAAAAA" if is_forged else token
+        case Viewer():
+            return _viewer(world, credential)
+        case Report(person, album, studies, is_expired):
+            secret = ask_for_a_report(
+                system, person, world.providers[album], [world.studies[study] for study in studies]
+            )
+            if is_expired:
+                _end_the_last(system, "report_tokens")
+            return secret
+
+
+def _viewer(world: BuiltWorld, viewer: Viewer) -> str:
+    parent = world.tokens[viewer.parent]
+    assert parent is not None
+    source = {} if viewer.source is None else {"source_type": "inbox"}
+    if viewer.source in ALBUMS:
+        source = {"source_type": "album", "source_id": world.albums[viewer.source]}
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "subject_token": parent,
+        "studyUID": world.studies[viewer.study],
+        "scope": " ".join(("viewer", *(_PERMISSIONS[letter] for letter in viewer.letters))),
+        **source,
+    }
+    with world.system.client() as client:
+        opened = client.post("/token", data=form)
+    assert opened.status_code == 200, opened.text
+    secret = str(opened.json()["access_token"])
+    world.system.secrets_used.add(secret)
+    if viewer.is_expired:
+        _end_the_last(world.system, "viewer_tokens")
+    return secret
+
+
+def _end_the_last(system: System, table: str) -> None:
+    system.run_sql(f"UPDATE {table} SET expires_at = now() - {_LATE} WHERE pk = (SELECT max(pk) FROM {table})")
+
+
+def _link(world: BuiltWorld, visited: Visit) -> tuple[str, str]:
+    form: dict[str, str | list[str]] = {"download_permission": str(visited.downloads).lower()}
+    if visited.album is not None:
+        form["album"] = world.albums[visited.album]
+    else:
+        form["series"] = [f"{world.studies[SERIES[name].study]}/{world.series[name]}" for name in visited.series]
+    if visited.is_used_up:
+        form["max_uses"] = "1"
+    return link(world.system, visited.maker, **form)
+
+
+def _visit(world: BuiltWorld, visited: Visit, public: str, secret: str) -> str:
+    token = visit(world.system, public, secret)
+    if visited.is_revoked:
+        with world.system.client(visited.maker) as client:
+            assert client.post(f"/links/{public}/revoke").status_code == 200
+    if visited.is_expired:
+        # No visit outlives its link.
+        world.system.run_sql(f"UPDATE links SET expires_at = now() - {_LATE} WHERE id = :id", id=public)
+        world.system.run_sql(
+            f"UPDATE link_visits SET expires_at = now() - {_LATE} "
+            "WHERE link_pk IN (SELECT pk FROM links WHERE id = :id)",
+            id=public,
+        )
+    return token
 
 
 def _capability(world: BuiltWorld, token: Token) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from tests.system.running import System
 __all__ = ["invite", "link", "visit"]
 
 
-def link(system: System, by: str, **form: str) -> tuple[str, str]:
+def link(system: System, by: str, **form: str | list[str]) -> tuple[str, str]:
     """Make a link, and return its public id and its secret."""
     with system.client(by) as client:
         made = client.post("/links", data={"title": "Xq a link", **form})

@@ -53,6 +53,27 @@ def test_who_cannot_be_told_is_refused_everything(world: BuiltWorld, clients: Ma
     _ask(world, clients, [row for row in rows() if row.expected is Outcome.UNAUTHENTICATED])
 
 
+def test_links_that_have_ended_open_for_nobody_and_answer_like_one_that_never_was(
+    world: BuiltWorld, clients: Mapping[str, httpx.Client]
+) -> None:
+    _wait_for_the_suspension(clients["sam"])
+    opened = {name: _opened(world, *named) for name, named in world.links.items()}
+    never = _opened(world, "Zz00000000", world.links["l.1"][1])
+    other = _opened(world, world.links["l.1"][0], world.links["l.s"][1])
+    ended = {"l.used", "l.expired", "l.revoked", "l.sam"}
+    assert {name for name, (status, _) in opened.items() if status != 200} == ended
+    assert {opened[name] for name in ended} == {never} == {other}
+    assert never[0] == 404
+
+
+def _opened(world: BuiltWorld, public: str, secret: str) -> tuple[int, str]:
+    with world.system.client() as nobody:
+        answer = nobody.post(f"/links/{public}/open", data={"secret": secret})
+    if answer.is_success:
+        world.system.secrets_used.add(answer.json()["access_token"])
+    return answer.status_code, "" if answer.is_success else answer.text
+
+
 def _ask(world: BuiltWorld, clients: Mapping[str, httpx.Client], asked: Sequence[Row]) -> None:
     """Ask all rows, first those that change nothing, and tell of all that come out otherwise."""
     assert asked

@@ -1,5 +1,9 @@
 """Making the adapter that the settings ask for."""
 
+from collections.abc import Callable
+
+from pydantic import SecretStr
+
 from kheops.archive.client import ClientLimits
 from kheops.archive.port import Archive
 from kheops.config import Settings
@@ -7,8 +11,16 @@ from kheops.config import Settings
 __all__ = ["archive_of"]
 
 
-def archive_of(settings: Settings) -> Archive:
-    """Return the DICOM store of the settings. It connects when it is first used."""
+def archive_of(settings: Settings, reveal: Callable[[SecretStr], str] = SecretStr.get_secret_value) -> Archive:
+    """Return the DICOM store of the settings. It connects when it is first used.
+
+    Parameters
+    ----------
+    settings
+        The settings.
+    reveal
+        Tells the value of a secret.
+    """
     limits = ClientLimits(silence=settings.store_silence_seconds, prompt=settings.store_first_byte_seconds)
     if settings.store_kind == "google":
         from kheops.archive.google_healthcare import GoogleHealthcare  # brings google-auth along
@@ -18,9 +30,7 @@ def archive_of(settings: Settings) -> Archive:
 
     authorization = None
     if settings.store_user is not None and settings.store_password is not None:
-        authorization = BasicAuthorization(
-            user=settings.store_user, password=settings.store_password.get_secret_value()
-        )
+        authorization = BasicAuthorization(user=settings.store_user, password=reveal(settings.store_password))
     return DicomwebServer(
         settings.store_url, authorization=authorization, orthanc_url=settings.orthanc_url, limits=limits
     )

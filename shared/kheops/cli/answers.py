@@ -36,7 +36,7 @@ def server_address(text: str) -> str:
 
 
 def http_client(address: str, **options: object) -> httpx.Client:
-    """Return a client for one host. It follows no redirect, which would carry the token elsewhere, and keeps no cookie.
+    """Return a client for one host. It follows no redirect, which would carry the token elsewhere.
 
     Proxies of the environment are used, but not towards this machine.
     """

@@ -45,7 +45,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Receiver
     timeout = _READ_SECONDS
 
-    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_GET(self) -> None:
         """Take the redirect; whatever else comes by gets 404 or 400 and changes nothing."""
         parts = urlsplit(self.path)
         if parts.path != _PATH:

@@ -67,14 +67,14 @@ def log_in_by_device(
     complete = document.get("verification_uri_complete")
     if isinstance(complete, str):
         tell(f"or open {complete} and compare the code there: {user_code}")
-    deadline = monotonic() + _seconds(document.get("expires_in"), _SECONDS)
-    interval = _seconds(document.get("interval"), _INTERVAL_SECONDS)
     form = {
         "grant_type": _GRANT,
         "device_code": device_code,
         "client_id": client_id,
         "code_verifier": proof.verifier,
     }
+    deadline = monotonic() + _seconds(document.get("expires_in"), _SECONDS)
+    interval = _seconds(document.get("interval"), _INTERVAL_SECONDS)
     while monotonic() + interval < deadline:
         sleep(interval)
         try:
@@ -86,18 +86,27 @@ def log_in_by_device(
             continue
         if response.status_code == httpx.codes.OK:
             return tokens_of(response)
-        match json_object(response).get("error"):
-            case "authorization_pending":
-                pass
-            case "slow_down":
-                interval += _INTERVAL_SECONDS
-            case "access_denied":
-                raise CommandError("The login was refused there.", code=ExitCode.NOT_LOGGED_IN)
-            case "expired_token":
-                break
-            case _:
-                raise CommandError(f"The login provider refused: {words_of(response)}.", code=ExitCode.NOT_LOGGED_IN)
-    raise CommandError("The code has run out. Start again.", code=ExitCode.NOT_LOGGED_IN)
+        interval += _further_wait(response)
+    raise _run_out()
+
+
+def _further_wait(response: httpx.Response) -> float:
+    """Return by how many seconds the next question comes later; raise `CommandError` if there is to be none."""
+    match json_object(response).get("error"):
+        case "authorization_pending":
+            return 0.0
+        case "slow_down":
+            return _INTERVAL_SECONDS
+        case "access_denied":
+            raise CommandError("The login was refused there.", code=ExitCode.NOT_LOGGED_IN)
+        case "expired_token":
+            raise _run_out()
+        case _:
+            raise CommandError(f"The login provider refused: {words_of(response)}.", code=ExitCode.NOT_LOGGED_IN)
+
+
+def _run_out() -> CommandError:
+    return CommandError("The code has run out. Start again.", code=ExitCode.NOT_LOGGED_IN)
 
 
 def _seconds(value: object, default: float) -> float:

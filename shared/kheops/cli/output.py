@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import typer
 
-__all__ = ["count", "print_json", "print_table", "printable", "say"]
+__all__ = ["count", "print_done", "print_json", "print_table", "printable", "say"]
 
 _WIDEST = 48
 """Characters of a cell that are shown."""
@@ -24,6 +24,14 @@ def printable(value: object) -> str:
 def print_json(value: object) -> None:
     """Print a value as JSON, in ASCII: whatever stands in it, a terminal takes it for text."""
     typer.echo(json.dumps(value, indent=2))
+
+
+def print_done(*, as_json: bool) -> None:
+    """Print that a command without a result is done."""
+    if as_json:
+        print_json({"done": True})
+    else:
+        typer.echo("Done.")
 
 
 def print_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]]) -> None:

@@ -128,7 +128,7 @@ class _Sender:
             except CommandError as error:
                 if error.code is not ExitCode.UNREACHABLE or is_last or self._stopped:
                     raise
-                reasons = {file: _AGAIN for file in batch}
+                reasons = dict.fromkeys(batch, _AGAIN)
             except OSError as error:
                 # One that vanished or cannot be read would take its whole batch along: each by itself, then.
                 if len(batch) > 1:

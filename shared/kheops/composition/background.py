@@ -38,7 +38,7 @@ class Background(ControlPlane):
         """What sends mails; ``None`` where the settings name no sender."""
         from kheops.outbound.build import mailer_of
 
-        return mailer_of(self.settings)
+        return mailer_of(self.settings, self.secrets.reveal)
 
     @cached_property
     def digests(self) -> "Digests | None":

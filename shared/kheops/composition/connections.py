@@ -1,5 +1,6 @@
 """What every part of a process is built on: settings, clock, database, audit, and the clients that go out."""
 
+import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -7,8 +8,11 @@ from kheops import clock
 from kheops.clock import Clock
 from kheops.config import Settings
 from kheops.errors import ConfigurationError
+from kheops.identity.keyring import Keyring
+from kheops.identity.secret_store import SecretStore
 from kheops.services.audit import AuditTrail
-from kheops.storage.engine import Database, check_arithmetic, connection_arguments
+from kheops.storage.connections import ConnectionSource, connection_source
+from kheops.storage.engine import Database, check_arithmetic
 from kheops.storage.lookup import HotLookup
 from kheops.storage.schema import check_schema
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:  # what only some services use is imported when they first use
     from kheops.archive.port import Archive
     from kheops.outbound.guard import OutboundGuard
 
-__all__ = ["Connections"]
+__all__ = ["Connections", "source_of"]
 
 
 class Connections:
@@ -30,26 +34,30 @@ class Connections:
         The settings.
     clock
         The current time; tests move it.
+    secrets
+        Where the values of secret settings come from; by default what the settings say.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock = clock.now) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock = clock.now, secrets: SecretStore | None = None) -> None:
         self.settings = settings
         self.clock = clock
-        arguments = connection_arguments(settings.database_url.get_secret_value())
-        self.database = Database(arguments, size=settings.database_pool)
-        self.lookup = HotLookup(arguments, threads=settings.lookup_threads)
+        self.secrets = secrets or SecretStore(settings, clock=clock)
+        self._source = source_of(settings, self.secrets)
+        self.database = Database(self._source, size=settings.database_pool)
+        self.lookup = HotLookup(self._source, threads=settings.lookup_threads)
         self.audit = AuditTrail(self.database, clock)
 
     async def check(self) -> None:
-        """Refuse to serve on a database that is too old, behind, or too small for all instances.
+        """Read the secrets, and refuse to serve on a database that is too old, behind, or too small for all instances.
 
         Raises
         ------
         DatabaseUnavailableError
             If the database does not answer or its schema is behind.
         ConfigurationError
-            If all instances together could use up its connections.
+            If all instances together could use up its connections, or a secret cannot be read or is weak.
         """
+        await self.secrets.open()
         await self.database.run(check_schema)
         per_instance = self.settings.database_pool + self.settings.lookup_threads
         instances = self.settings.max_instances
@@ -71,6 +79,8 @@ class Connections:
             await self.outbound.aclose()
         await self.lookup.aclose()
         await self.database.aclose()
+        await asyncio.to_thread(self._source.close)
+        await self.secrets.aclose()
 
     @cached_property
     def http(self) -> "httpx.AsyncClient":
@@ -84,7 +94,7 @@ class Connections:
         """The DICOM store behind us."""
         from kheops.archive.build import archive_of
 
-        return archive_of(self.settings)
+        return archive_of(self.settings, self.secrets.reveal)
 
     @cached_property
     def outbound(self) -> "OutboundGuard":
@@ -94,6 +104,18 @@ class Connections:
         return OutboundGuard(allowed=self.settings.outbound_allowed, plain_http=self.settings.outbound_plain_http)
 
     @property
-    def pepper(self) -> bytes:
-        """The key under which our own tokens are hashed."""
-        return self.settings.token_pepper.get_secret_value().encode()
+    def pepper(self) -> Keyring:
+        """The keys under which our own tokens are hashed."""
+        return self.secrets.keyring(self.settings.token_pepper)
+
+    @property
+    def session_keys(self) -> Keyring:
+        """The keys on which browser sessions rest."""
+        return self.secrets.keyring(self.settings.session_key)
+
+
+def source_of(settings: Settings, secrets: SecretStore) -> ConnectionSource:
+    """Return what opens connections to the database of the settings."""
+    password = settings.database_password
+    tell = None if password is None else lambda: secrets.reveal(password)
+    return connection_source(settings.database_url.get_secret_value(), password=tell)

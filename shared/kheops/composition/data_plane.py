@@ -74,6 +74,7 @@ class DataPlane(Identity):
             clock=self.clock,
             lease_seconds=self.settings.lease_seconds,
             held_bytes=self.settings.held_bytes,
+            compares=self.settings.compare_uploads,
         )
 
     @cached_property

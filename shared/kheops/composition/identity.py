@@ -47,7 +47,13 @@ class Identity(Connections):
         """Login in the browser."""
         from kheops.identity.login import RelyingParty
 
-        return RelyingParty(self.verifier.issuers, self.http, self.clock, role_claims=self._role_claims)
+        return RelyingParty(
+            self.verifier.issuers,
+            self.http,
+            self.clock,
+            role_claims=self._role_claims,
+            reveal=self.secrets.reveal,
+        )
 
     @cached_property
     def registry(self) -> "Registry":

@@ -14,13 +14,17 @@ from kheops.ids import study_instance_uid
 
 __all__ = [
     "DateRange",
+    "DateTimeRange",
     "Exact",
+    "FuzzyName",
     "Match",
     "Modalities",
     "PersonName",
     "TimeRange",
     "Uids",
     "Wildcard",
+    "as_moments",
+    "fuzzy",
     "parse_match",
 ]
 
@@ -28,6 +32,13 @@ _MAX_VALUE: Final = 1024
 _MAX_UIDS: Final = 4096
 _DATE: Final = re.compile(r"[0-9]{8}", re.ASCII)
 _TIME: Final = re.compile(r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?", re.ASCII)
+_BETWEEN_WORDS: Final = re.compile(r"[\s^=,*?.-]+")
+_MAX_WORDS: Final = 8
+_PAIRS: Final = {
+    "StudyDate": "StudyTime",
+    "SeriesDate": "SeriesTime",
+    "PerformedProcedureStepStartDate": "PerformedProcedureStepStartTime",
+}
 _WILDCARD: Final = re.compile(r"[*?]")
 _MODALITY_KEYWORDS: Final = frozenset({"Modality", "ModalitiesInStudy"})
 
@@ -55,6 +66,8 @@ class DateRange:
     attribute: Attribute
     first: str | None
     last: str | None
+    is_range: bool = True
+    """Whether it was given as one, rather than as a single date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +80,8 @@ class TimeRange:
     attribute: Attribute
     first: str | None
     last: str | None
+    is_range: bool = True
+    """Whether it was given as one, rather than as a single time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +93,33 @@ class Uids:
 
 
 @dataclass(frozen=True, slots=True)
+class DateTimeRange:
+    """Date and time, read as one moment, lie between ``first`` and ``last`` (PS3.4 section C.2.2.2.5.1).
+
+    Each end is eight digits of the date and the time as `comparable_time` gives it; ``None`` leaves an end open.
+    """
+
+    attribute: Attribute
+    """The date."""
+    time: Attribute
+    first: str | None
+    last: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class PersonName:
-    """The name matches ``pattern``, which may hold ``*``, ``?``, ``^`` and ``=``."""
+    """The name matches ``pattern``, which may hold ``*``, ``?``, ``^`` and ``=``; neither case nor accents count."""
 
     attribute: Attribute
     pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class FuzzyName:
+    """Each of ``words`` begins a word of the name, or sounds like one; neither order, case nor accents count."""
+
+    attribute: Attribute
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +131,7 @@ class Modalities:
     """In upper case."""
 
 
-Match = Exact | Wildcard | DateRange | TimeRange | Uids | PersonName | Modalities
+Match = Exact | Wildcard | DateRange | TimeRange | DateTimeRange | Uids | PersonName | FuzzyName | Modalities
 
 
 def parse_match(attribute: Attribute, values: Sequence[str]) -> Match | None:
@@ -130,14 +167,53 @@ def parse_match(attribute: Attribute, values: Sequence[str]) -> Match | None:
     return _single(attribute, value) if value.strip("*") else None
 
 
+def fuzzy(match: Match) -> Match:
+    """Return what a match means where the caller asked for fuzzy matching (PS3.18 section 8.3.4.2): names only.
+
+    Raises
+    ------
+    BadQueryParameterError
+        If a name has more than eight words.
+    """
+    if not isinstance(match, PersonName):
+        return match
+    words = tuple(word for word in _BETWEEN_WORDS.split(match.pattern) if word)
+    if len(words) > _MAX_WORDS:
+        raise BadQueryParameterError(f"{match.attribute.keyword} has too many words for fuzzy matching.")
+    return FuzzyName(match.attribute, words) if words else match
+
+
+def as_moments(matches: Sequence[Match]) -> tuple[Match, ...]:
+    """Return ``matches`` with a range of dates and one of times that belong together made one range of moments.
+
+    Only where both are the same form of range (PS3.4 section C.2.2.2.5.1); a single date with a range of times
+    stays what it is.
+    """
+    dates = {match.attribute.keyword: match for match in matches if isinstance(match, DateRange)}
+    times = {match.attribute.keyword: match for match in matches if isinstance(match, TimeRange)}
+    combined: dict[int, Match | None] = {}
+    for date_keyword, time_keyword in _PAIRS.items():
+        date, time = dates.get(date_keyword), times.get(time_keyword)
+        if date is None or time is None or not (date.is_range and time.is_range):
+            continue
+        if (date.first is None, date.last is None) != (time.first is None, time.last is None):
+            continue
+        first = None if date.first is None or time.first is None else date.first + time.first
+        last = None if date.last is None or time.last is None else date.last + time.last
+        combined[id(date)] = DateTimeRange(date.attribute, time.attribute, first, last)
+        combined[id(time)] = None
+    kept = (combined.get(id(match), match) for match in matches)
+    return tuple(match for match in kept if match is not None)
+
+
 def _single(attribute: Attribute, value: str) -> Match:
     match attribute.vr:
         case "DA":
             first, last = _range(attribute, value, _date, _date)
-            return DateRange(attribute, first, last)
+            return DateRange(attribute, first, last, is_range="-" in value)
         case "TM":
             first, last = _range(attribute, value, comparable_time, _latest_time)
-            return TimeRange(attribute, first, last)
+            return TimeRange(attribute, first, last, is_range="-" in value)
         case "IS":
             number = normalise(attribute, value)
             if number is None:

@@ -32,8 +32,9 @@ __all__ = [
     "negotiate_dicom",
     "negotiate_frames",
     "negotiate_instance",
-    "negotiate_json",
     "negotiate_rendered",
+    "negotiate_search",
+    "negotiate_store",
     "prefers_zip",
 ]
 
@@ -42,6 +43,7 @@ _OCTETS: Final = "application/octet-stream"
 ZIP: Final = "application/zip"
 """PS3.10 files and a DICOMDIR, as a download; no media type of PS3.18."""
 _JSON: Final = ("application/dicom+json", "application/json")
+_XML: Final = "application/dicom+xml"
 FRAME_TYPES: Final = (
     _OCTETS,
     "image/jpeg",
@@ -58,6 +60,12 @@ FRAME_TYPES: Final = (
     "video/H265",
 )
 """PS3.18 tables 8.7.3-2 to 8.7.3-5; the first one wins a draw."""
+_OTHER_NAMES: Final = {
+    "image/x-dicom-rle": "image/dicom-rle",
+    "image/x-jls": "image/jls",
+    "image/jhc": "image/jphc",
+}
+"""What npm's dicomweb-client (and so OHIF) and wsidicom call some of them, and nothing else."""
 _ANY_SYNTAX: Final = "*"
 _REMEMBERED_LENGTH: Final = 512
 """Characters of the longest Accept whose outcome is remembered; those of viewers are shorter."""
@@ -121,6 +129,13 @@ _DICOM_OFFERS: Final = _Offers(_Offer(_DICOM, Framing.MULTIPART), _Offer(ZIP, Fr
 _INSTANCE_OFFERS: Final = _Offers(_Offer(_DICOM, Framing.MULTIPART), _Offer(_DICOM, Framing.SINGLE_PART))
 _SEVERAL_FRAMES_OFFERS: Final = _Offers(*_FRAMES_IN_PARTS)
 _FRAME_OFFERS: Final = _Offers(*_FRAMES_IN_PARTS, *_FRAME_ALONE)
+_STORE_OFFERS: Final = _Offers(*(_Offer(media_type, Framing.SINGLE_PART) for media_type in (*_JSON, _XML)))
+_SEARCH_OFFERS: Final = _Offers(
+    *(_Offer(media_type, Framing.SINGLE_PART) for media_type in _JSON),
+    _Offer(_XML, Framing.MULTIPART),
+    # Who asks for it like this means the same: a document has one object only (PS3.18 section 8.7.3.2).
+    _Offer(_XML, Framing.SINGLE_PART),
+)
 _BULKDATA_OFFERS: Final = _Offers(_Offer(_OCTETS, Framing.SINGLE_PART), _Offer(_OCTETS, Framing.MULTIPART))
 
 
@@ -141,34 +156,30 @@ def prefers_zip(accept: Accept) -> bool:
     NotAcceptableError
         If neither a search's media types nor that one is accepted, or the Accept is malformed.
     """
-    available = [*_JSON, ZIP]
-    ranges = _ranges(accept, available)
-    quality: dict[str, float] = {}
-    for media_type in available:
-        wishes = _wishes(ranges, _Offer(media_type, Framing.SINGLE_PART))
-        quality[media_type] = max((wish.quality for wish in wishes), default=0.0)
-    if not any(quality.values()):
-        raise NotAcceptableError(available)
-    return quality[ZIP] > max(quality[media_type] for media_type in _JSON)
+    offers = (*_SEARCH_OFFERS.all, _Offer(ZIP, Framing.SINGLE_PART))
+    return _negotiated(accept, offers).media_type == ZIP
 
 
-def negotiate_json(accept: Accept) -> str:
-    """Return the Content-Type of a search or metadata answer.
+def negotiate_search(accept: Accept) -> Choice:
+    """Choose for what a search finds: a JSON list, or XML with a part for each object.
 
     Raises
     ------
     NotAcceptableError
-        If the caller takes neither ``application/dicom+json`` nor ``application/json``, or sent a malformed Accept.
+        If the caller takes neither, or sent a malformed Accept.
     """
-    best, best_quality = "", 0.0
-    for media_type in _JSON:
-        wishes = _wishes(_ranges(accept, list(_JSON)), _Offer(media_type, Framing.SINGLE_PART))
-        quality = max((wish.quality for wish in wishes), default=0.0)
-        if quality > best_quality:
-            best, best_quality = media_type, quality
-    if not best:
-        raise NotAcceptableError(list(_JSON))
-    return best
+    return _negotiate(accept, _SEARCH_OFFERS)
+
+
+def negotiate_store(accept: Accept) -> str:
+    """Return the Content-Type of the answer to a store request (PS3.18 section 10.5.3).
+
+    Raises
+    ------
+    NotAcceptableError
+        If the caller takes neither JSON nor XML, or sent a malformed Accept.
+    """
+    return _negotiate(accept, _STORE_OFFERS).media_type
 
 
 def negotiate_dicom(accept: Accept) -> Choice:
@@ -334,7 +345,8 @@ def _part(media_type: MediaType, offered: str) -> tuple[int, str | None]:
 
 
 def _specificity(media_type: MediaType, offered: str) -> int:
-    if media_type.essence == offered.lower():
+    essence = media_type.essence
+    if _OTHER_NAMES.get(essence, essence) == offered.lower():
         return 3
     if media_type.subtype != "*":
         return 0

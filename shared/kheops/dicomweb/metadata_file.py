@@ -55,6 +55,8 @@ _ITEM_END: Final = struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
 _SEQUENCE_END: Final = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
 _LONGEST_NUMBER: Final = 32
 _LONGEST_DECIMAL: Final = 16
+_MOST_MARKERS: Final = 1000
+"""Before the first frame of a JPEG image; an image has some ten."""
 
 _INTEGERS: Final = {"SL": "<l", "SS": "<h", "SV": "<q", "UL": "<L", "US": "<H", "UV": "<Q"}
 _FLOATS: Final = {"FD": "<d", "FL": "<f"}
@@ -102,6 +104,7 @@ def metadata_file(data_set: Mapping[str, object], find_bulk: FindBulk) -> Sequen
     UnreadableDicomError
         If the metadata breaks the model, names bulk data that is not there, or has a value that does not fit.
     """
+    data_set = _by_tag(data_set)
     syntax = _transfer_syntax(data_set, find_bulk)
     pieces: list[Piece] = []
     writer = _Writer(pieces, find_bulk, encapsulated=syntax != _EXPLICIT)
@@ -182,9 +185,12 @@ def _number_of_frames(data_set: Mapping[str, object]) -> int:
 
 def _syntax_of_jpeg(data: bytearray) -> str:
     """Return the transfer syntax of a JPEG image by its first frame header (ITU-T T.81 annex B)."""
-    position = 2
+    position, markers = 2, 0
     while data[:2] == b"\xff\xd8" and position + 4 <= len(data) and data[position] == 0xFF:  # noqa: PLR2004 - the start of a marker
         marker = data[position + 1]
+        markers += 1
+        if markers > _MOST_MARKERS:
+            break
         if marker == 0xFF:  # noqa: PLR2004 - a fill byte
             position += 1
             continue
@@ -205,11 +211,7 @@ class _Writer:
     def data_set(self, data_set: Mapping[str, object], depth: int) -> None:
         if depth > _MAX_DEPTH:
             raise UnreadableDicomError("The metadata nests too deeply.")
-        elements: dict[str, object] = {}
-        for key, element in data_set.items():
-            if key.upper() in elements:
-                raise UnreadableDicomError("The metadata repeats an attribute.")
-            elements[key.upper()] = element
+        elements = _by_tag(data_set)
         for key in sorted(elements):
             group, number = _tag(key)
             if depth and key == _CHARACTER_SET:
@@ -263,6 +265,13 @@ class _Writer:
             self.data_set(item or {}, depth + 1)
             self._pieces.append(_ITEM_END)
         self._pieces.append(_SEQUENCE_END)
+
+
+def _by_tag(data_set: Mapping[str, object]) -> dict[str, object]:
+    elements = {key.upper(): element for key, element in data_set.items()}
+    if len(elements) != len(data_set):
+        raise UnreadableDicomError("The metadata repeats an attribute.")
+    return elements
 
 
 def _tag(key: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from kheops.dicomweb.attributes import BY_KEYWORD, BY_TAG, Attribute, Level
-from kheops.dicomweb.matches import Match, parse_match
+from kheops.dicomweb.matches import Match, as_moments, fuzzy, parse_match
 from kheops.errors import AlbumNotFoundError, BadQueryParameterError, InvalidIdentifierError
 from kheops.ids import AlbumId, album_id
 
@@ -176,13 +176,15 @@ def parse_query(level: Level, pairs: Iterable[tuple[str, str]]) -> Query:
     named = {field: _field(field) for field in fields if field.strip(" ") not in {"", "all", *_names(includes)}}
     tags = (tag for tag in named.values() if tag is not None and tag not in known)
     unknown_fields = (_safe_field(field) for field, tag in named.items() if tag is None)
-    matches = (parse_match(BY_KEYWORD[keyword], values) for keyword, values in keys.items())
+    fuzzymatching = _flag(controls, "fuzzymatching")
+    parsed = (parse_match(BY_KEYWORD[keyword], values) for keyword, values in keys.items())
+    matches = as_moments([match for match in parsed if match is not None])
     return Query(
         level=level,
-        matches=tuple(match for match in matches if match is not None),
+        matches=tuple(map(fuzzy, matches)) if fuzzymatching else matches,
         limit=_count(controls, "limit", least=1),
         offset=_count(controls, "offset", least=0) or 0,
-        fuzzymatching=_flag(controls, "fuzzymatching"),
+        fuzzymatching=fuzzymatching,
         includefield=tuple(dict.fromkeys(tags)),
         include_all=any(field.strip(" ") == "all" for field in fields),
         sort=_sort(level, controls.get("sort")),

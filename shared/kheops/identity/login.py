@@ -9,13 +9,14 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Self
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
 import httpx
+from pydantic import SecretStr
 
 from kheops.clock import Clock
 from kheops.clock import now as system_now
@@ -134,8 +135,10 @@ class RelyingParty:
         clock: Clock = system_now,
         *,
         role_claims: frozenset[str] = frozenset(),
+        reveal: Callable[[SecretStr], str] = SecretStr.get_secret_value,
     ) -> None:
         self._issuers = issuers
+        self._reveal = reveal
         self._http = http
         self._clock = clock
         self._role_claims = role_claims
@@ -284,7 +287,7 @@ class RelyingParty:
             form["client_id"] = client_id
         else:
             # RFC 6749 section 2.3.1: both are form-encoded before they become a user and a password.
-            pair = f"{quote_plus(client_id)}:{quote_plus(secret.get_secret_value())}"
+            pair = f"{quote_plus(client_id)}:{quote_plus(self._reveal(secret))}"
             headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
         answer = await ask(self._http, "POST", endpoint, headers=headers, form=form)
         if not answer.ok:

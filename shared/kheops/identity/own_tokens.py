@@ -12,10 +12,13 @@ import secrets
 import string
 from typing import Final
 
+from kheops.identity.keyring import Keyring
+
 __all__ = [
     "CAPABILITY_LENGTH",
     "VIEWER_TOKEN_LENGTH",
     "hash_secret",
+    "hashes",
     "looks_like_capability",
     "looks_like_report_token",
     "looks_like_viewer_token",
@@ -103,6 +106,11 @@ def hash_secret(secret: str, pepper: bytes) -> bytes:
     if len(pepper) < _PEPPER_BYTES:
         raise ValueError(f"the pepper must have {_PEPPER_BYTES} bytes at least")
     return hmac.digest(pepper, secret.encode(), hashlib.sha256)
+
+
+def hashes(secret: str, peppers: Keyring) -> tuple[bytes, ...]:
+    """Return the hashes under which ``secret`` may be on record, that of the current pepper first."""
+    return tuple(hash_secret(secret, pepper) for pepper in peppers.accepted)
 
 
 def _random(length: int) -> str:

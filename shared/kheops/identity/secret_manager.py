@@ -99,7 +99,7 @@ class SecretManager:
         if crc32c(payload.data) != payload.data_crc32c:
             raise SecretUnreadableError("its checksum is not that of its value")
         try:
-            text = payload.data.decode().removesuffix("\n")
+            text = bytes(payload.data).decode().removesuffix("\n")
         except UnicodeDecodeError:
             raise SecretUnreadableError("its value is no text") from None
         self._payloads[name] = text

@@ -69,13 +69,23 @@ class SecretStore:
         """
         if not self._references or self._schedule is not None:
             return
-        read = await asyncio.to_thread(self._read)
+        await asyncio.to_thread(self.read)
+        self._schedule = asyncio.create_task(self._read_again())
+
+    def read(self) -> None:
+        """Read what is kept elsewhere, once; blocks.
+
+        Raises
+        ------
+        ConfigurationError
+            As for `open`.
+        """
+        read = self._read()
         faults = [f"{self._variable(text)}: {error}" for text, error in read.items() if isinstance(error, Exception)]
         faults = faults or self._faults({text: one for text, one in read.items() if not isinstance(one, Exception)})
         if faults:
             raise ConfigurationError(faults)
         self._take(read)
-        self._schedule = asyncio.create_task(self._read_again())
 
     async def aclose(self) -> None:
         """End the schedule."""

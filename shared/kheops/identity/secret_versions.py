@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import TypeVar
 
 __all__ = ["SecretUnreadableError", "SecretVersion", "in_use", "signing"]
@@ -22,9 +23,7 @@ class SecretVersion:
     since: datetime
 
 
-def in_use(
-    versions: Sequence[tuple[_K, datetime]], *, now: datetime, overlap: timedelta
-) -> list[tuple[_K, datetime]]:
+def in_use(versions: Sequence[tuple[_K, datetime]], *, now: datetime, overlap: timedelta) -> list[tuple[_K, datetime]]:
     """Return the versions to use: the newest, and each whose successor is younger than ``overlap``.
 
     Parameters
@@ -37,7 +36,7 @@ def in_use(
         How long a version is used on beside its successor.
     """
     used = list(versions[:1])
-    for successor, version in zip(versions, versions[1:], strict=False):
+    for successor, version in pairwise(versions):
         if now - successor[1] >= overlap:
             break
         used.append(version)

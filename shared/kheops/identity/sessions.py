@@ -13,7 +13,7 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from kheops.identity.base64url import decode_base64url
 from kheops.identity.login import LoginRequest
@@ -55,6 +55,8 @@ class SessionSecrets:
     ----------
     key
         The installation's session key, 32 bytes at least.
+    others
+        Keys from before, and one that is about to be the current one: what was made with them still holds.
 
     Raises
     ------
@@ -62,10 +64,16 @@ class SessionSecrets:
         If the key is too short to protect anything.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, *others: bytes) -> None:
         if len(key) < _KEY_BYTES:
             raise ValueError(f"the session key must have {_KEY_BYTES} bytes at least")
         self._key = key
+        self._others = tuple(SessionSecrets(other) for other in others if other != key)
+
+    @property
+    def accepted(self) -> "tuple[SessionSecrets, ...]":
+        """What hashes with each key by itself, the current one first. A session belongs to the one that finds it."""
+        return self, *self._others
 
     @staticmethod
     def new_secret() -> str:
@@ -101,7 +109,7 @@ class SessionSecrets:
         if decode_base64url(unpadded) is None or sealed != unpadded + "=" * (-len(unpadded) % 4):
             return None
         try:
-            content = json.loads(self._box("login").decrypt_at_time(sealed.encode(), lifetime, _seconds(at)))
+            content = json.loads(self._boxes("login").decrypt_at_time(sealed.encode(), lifetime, _seconds(at)))
         except InvalidToken:
             return None
         issuer, redirect_uri, state, nonce, code_verifier, return_to = (content[name] for name in _LOGIN_FIELDS)
@@ -115,9 +123,9 @@ class SessionSecrets:
         return self._box("id-token").encrypt(id_token.encode()).decode()
 
     def open_id_token(self, sealed: str) -> str | None:
-        """Return what `seal_id_token` sealed; ``None`` if the key has changed since."""
+        """Return what `seal_id_token` sealed; ``None`` if its key is accepted no longer."""
         try:
-            return self._box("id-token").decrypt(sealed.encode()).decode()
+            return self._boxes("id-token").decrypt(sealed.encode()).decode()
         except InvalidToken:
             return None
 
@@ -126,6 +134,9 @@ class SessionSecrets:
 
     def _box(self, purpose: str) -> Fernet:
         return Fernet(base64.urlsafe_b64encode(self._derived(purpose)))
+
+    def _boxes(self, purpose: str) -> MultiFernet:
+        return MultiFernet([secrets_of._box(purpose) for secrets_of in self.accepted])  # noqa: SLF001 - of our own
 
 
 def _seconds(at: datetime) -> int:

@@ -1,60 +1,123 @@
-"""The ``kheops`` command line. Exit codes: 0 done, 1 not done, 2 wrong use, 3 unsafe settings."""
+"""The ``kheops`` command line. Exit codes: 0 done, 1 not done, 2 wrong use; ``docs/command-line.md`` has them all.
+
+Commands that people use speak to a running installation and are in `kheops.cli`; those that are here work on the
+installation itself, with its settings. What these need is imported when one of them runs: `kheops studies` has no use
+for a database driver, and would start four times slower.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from kheops.config import load
+from kheops.cli import album_commands, sharing_commands
+from kheops.cli.connection import AsJson
+from kheops.cli.failure import CommandError, ExitCode
+from kheops.cli.output import print_json, say
+from kheops.cli.session_commands import login, logout
+from kheops.cli.study_commands import download, studies, upload
 from kheops.errors import ConfigurationError, KheopsError
-from kheops.factory import Process
-from kheops.observability import configure
-from kheops.storage.audit import verify_chain
-from kheops.storage.engine import Database, connection_arguments
-from kheops.storage.schema import migrate as run_migrations
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from kheops.factory import Process
+
+__all__ = ["application", "main"]
 
 _T = TypeVar("_T")
 
-application = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+application = typer.Typer(help=__doc__.partition("\n")[0], no_args_is_help=True, pretty_exceptions_enable=False)
+application.command()(login)
+application.command()(logout)
+application.command()(studies)
+application.command()(upload)
+application.command()(download)
+application.add_typer(album_commands.application, name="albums")
+application.command()(sharing_commands.share)
+application.add_typer(sharing_commands.links, name="link")
+application.add_typer(sharing_commands.tokens, name="tokens")
 
 
 def main() -> None:
     """Run the command line."""
     try:
         application()
+    except CommandError as error:
+        say(error.message)
+        raise SystemExit(error.code) from None
     except ConfigurationError as error:
         for fault in error.faults:
-            typer.echo(fault, err=True)
-        raise SystemExit(3) from None
+            say(fault)
+        raise SystemExit(ExitCode.UNSAFE_SETTINGS) from None
     except KheopsError as error:
-        typer.echo(error.detail or error.message, err=True)
-        raise SystemExit(1) from None
+        say(error.detail or error.message)
+        raise SystemExit(ExitCode.NOT_DONE) from None
 
 
 @application.command()
-def migrate() -> None:
+def doctor(
+    *,
+    token_file: Annotated[
+        typer.FileText | None,
+        typer.Option(
+            "--token-file", help="An access token that the installation should take, to say why it does not."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check an installation with its settings, and say in plain words what to mend.
+
+    Exit code 1 if there is a fault, 3 if it is in the settings themselves.
+    """
+    from kheops.jobs.doctor.examination import examine
+
+    token = None if token_file is None else token_file.read().strip()
+    findings = asyncio.run(examine(token=token))
+    if as_json:
+        print_json([finding.as_json() for finding in findings])
+    else:
+        for finding in findings:
+            typer.echo(finding.as_text())
+    if any(finding.is_fault and finding.check == "settings" for finding in findings):
+        raise typer.Exit(ExitCode.UNSAFE_SETTINGS)
+    if any(finding.is_fault for finding in findings):
+        raise typer.Exit(ExitCode.NOT_DONE)
+
+
+@application.command()
+def migrate(*, as_json: AsJson = False) -> None:
     """Bring the database schema up to date."""
+    from kheops.factory import source_of
+    from kheops.config import load
+    from kheops.identity.secret_store import SecretStore
+    from kheops.storage.engine import Database
+    from kheops.storage.schema import migrate as run_migrations
+
     settings = load()
-    database = Database(connection_arguments(settings.database_url.get_secret_value()), size=1)
+    secrets = SecretStore(settings)
+    secrets.read()
+    source = source_of(settings, secrets)
+    database = Database(source, size=1)
     try:
         with database.connect() as connection:
             version = run_migrations(connection)
     finally:
         database.close()
-    typer.echo(f"The schema is at version {version}.")
+        source.close()
+    if as_json:
+        print_json({"version": version})
+    else:
+        typer.echo(f"The schema is at version {version}.")
 
 
 @application.command()
-def reconcile() -> None:
+def reconcile(*, as_json: AsJson = False) -> None:
     """Settle what crashes left, bring marked series in step with the store, and clear away ended tokens.
 
     Exit code 1 if the store could not say.
     """
 
-    async def work(process: Process) -> bool:
+    async def work(process: "Process") -> tuple[dict[str, int], bool]:
         result = await process.reconciler.run()
         await process.reconciler.seal_audit()
         await process.viewer_tokens.clear()
@@ -62,62 +125,82 @@ def reconcile() -> None:
         if process.digests is not None:
             await process.digests.add_due()
         await process.reports.clear()
-        for outcome in ("confirmed", "orphaned", "released", "unchanged"):
-            typer.echo(f"{outcome}: {result.instances[outcome]}")
-        typer.echo(f"series forgotten: {result.series_forgotten}")
-        for outcome in ("added", "dropped", "left"):
-            typer.echo(f"{outcome} in marked series: {result.catalog.instances[outcome]}")
-        typer.echo(f"unanswered by the store: {result.unanswered + result.catalog.unanswered}")
-        return result.is_whole
+        counts = {
+            **{name: result.instances[name] for name in ("confirmed", "orphaned", "released", "unchanged")},
+            "series forgotten": result.series_forgotten,
+            **{f"{name} in marked series": result.catalog.instances[name] for name in ("added", "dropped", "left")},
+            "unanswered by the store": result.unanswered + result.catalog.unanswered,
+        }
+        return counts, result.is_whole
 
-    if not _with_process(work):
-        raise typer.Exit(1)
+    counts, is_whole = _with_process(work)
+    _print_counts(counts, as_json=as_json)
+    if not is_whole:
+        raise typer.Exit(ExitCode.NOT_DONE)
 
 
 @application.command()
-def purge() -> None:
+def purge(*, as_json: AsJson = False) -> None:
     """Delete orphans that are over their time from the store, for good. Exit code 1 if the store could not."""
 
-    async def work(process: Process) -> bool:
+    async def work(process: "Process") -> dict[str, int]:
         result = await process.purging.run()
-        for outcome in ("begun", "purged", "left"):
-            typer.echo(f"{outcome}: {result.series[outcome]}")
-        return result.series["left"] == 0
+        return {outcome: result.series[outcome] for outcome in ("begun", "purged", "left")}
 
-    if not _with_process(work):
-        raise typer.Exit(1)
+    counts = _with_process(work)
+    _print_counts(counts, as_json=as_json)
+    if counts["left"]:
+        raise typer.Exit(ExitCode.NOT_DONE)
 
 
 @application.command()
 def deliver(
     *,
     watch: Annotated[bool, typer.Option("--watch", help="Keep delivering until the process is ended.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Send what is due in the outbox: webhooks and mails. Several may run at once."""
 
-    async def work(process: Process) -> int:
+    async def work(process: "Process") -> int:
         if watch:
             await process.outbox.run_forever()
         return await process.outbox.run_once()
 
-    typer.echo(f"attempts: {_with_process(work)}")
+    _print_counts({"attempts": _with_process(work)}, as_json=as_json)
 
 
 @application.command()
-def audit_verify() -> None:
+def audit_verify(*, as_json: AsJson = False) -> None:
     """Check the chain of the audit trail. Exit code 1 if a row was changed or removed."""
+    from kheops.storage.audit import verify_chain
 
-    async def work(process: Process) -> int | None:
+    async def work(process: "Process") -> int | None:
         return await process.database.run(verify_chain)
 
     broken = _with_process(work)
+    if as_json:
+        print_json({"whole": broken is None, "breaks_at": broken})
+    elif broken is None:
+        typer.echo("The chain is whole.")
+    else:
+        say(f"The chain breaks at number {broken}.")
     if broken is not None:
-        typer.echo(f"The chain breaks at number {broken}.", err=True)
-        raise typer.Exit(1)
-    typer.echo("The chain is whole.")
+        raise typer.Exit(ExitCode.NOT_DONE)
 
 
-def _with_process(work: Callable[[Process], Awaitable[_T]]) -> _T:
+def _print_counts(counts: dict[str, int], *, as_json: bool) -> None:
+    if as_json:
+        print_json({name.replace(" ", "_"): number for name, number in counts.items()})
+        return
+    for name, number in counts.items():
+        typer.echo(f"{name}: {number}")
+
+
+def _with_process(work: "Callable[[Process], Awaitable[_T]]") -> _T:
+    from kheops.config import load
+    from kheops.factory import Process
+    from kheops.observability import configure
+
     settings = load()
     configure("warning")
 

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from sqlalchemy import Connection
 
+from kheops.dicomweb.attributes import Tag
 from kheops.dicomweb.part10 import Head
 from kheops.domain import policy
 from kheops.domain.policy import Admission, AdmittedInstance, Denied, Source, StoreTarget
@@ -19,6 +20,7 @@ from kheops.domain.principals import (
     parent_of,
 )
 from kheops.domain.resources import InstanceRef, OriginAlbum, StoreFacts
+from kheops.services.comparison import Comparison
 from kheops.storage import instance_rows, reservations, roles, series_rows, standing
 from kheops.storage.catalog_contents import reach_of_series
 from kheops.storage.instance_rows import InstanceRecord
@@ -26,6 +28,7 @@ from kheops.storage.reservations import Reservation
 from kheops.storage.series_rows import SeriesRecord
 
 __all__ = [
+    "Conflicting",
     "Digest",
     "InStore",
     "OnRecord",
@@ -74,6 +77,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflicting:
+    """The instance contradicts the study or series on record: 0x0106 with the attributes."""
+
+    attributes: tuple[Tag, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class InStore:
     """The instance is reserved for this upload, and the store holds one of its UID that is not on record."""
 
@@ -93,7 +103,7 @@ class Unsettled(Enum):
     """The UID is on record in another series of the caller's: 0x0111."""
 
 
-Verdict = Reserved | InStore | OnRecord | Refused | Unsettled
+Verdict = Reserved | InStore | OnRecord | Refused | Conflicting | Unsettled
 
 
 def admit(
@@ -105,6 +115,7 @@ def admit(
     store_is_empty: bool,
     at: datetime,
     lease: timedelta,
+    comparison: Comparison | None = None,
 ) -> Verdict:
     """Decide about one instance, and reserve it where it may be sent.
 
@@ -122,6 +133,9 @@ def admit(
         Whether the store was asked and holds no instance of the series.
     at, lease
         The current time, and how long a reservation lives.
+    comparison
+        Finds what contradicts the study or series on record; ``None`` where that is borne. What is on record already
+        is not compared: the same bytes succeed again.
     """
     ref = InstanceRef(head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid)
     if not standing.stands(tx, upload.principal, at):
@@ -151,9 +165,11 @@ def admit(
         lease_until=at + lease,
         at=at,
     )
+    if series is None and not store_is_empty:
+        return Unsettled.SERIES_IN_STORE
+    if comparison is not None and (attributes := comparison.conflicts(tx, head)):
+        return Conflicting(attributes)
     if series is None:
-        if not store_is_empty:
-            return Unsettled.SERIES_IN_STORE
         pk = reservations.reserve_series(tx, ref.series, {**head.patient_study, **head.series}, reservation)
         if pk is None:
             # Under the study's lock only another study's upload can have taken the UID.

@@ -1,8 +1,9 @@
 """From a token to a principal: tokens of ours, access tokens of trusted issuers, nothing else."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from kheops.clock import Clock, monotonic
 from kheops.domain.principals import (
@@ -16,8 +17,9 @@ from kheops.domain.principals import (
 )
 from kheops.errors import InvalidTokenError, UnavailableError
 from kheops.identity.access_tokens import AccessTokenVerifier
+from kheops.identity.keyring import Keyring
 from kheops.identity.own_tokens import (
-    hash_secret,
+    hashes,
     looks_like_capability,
     looks_like_report_token,
     looks_like_viewer_token,
@@ -31,6 +33,7 @@ from kheops.storage.lookup import CapabilityOnRecord, HotLookup
 
 __all__ = ["Authenticator"]
 
+_T = TypeVar("_T")
 _LOG = get_logger(__name__)
 
 _LEEWAY: Final = timedelta(seconds=5)
@@ -53,7 +56,7 @@ class Authenticator:
     registry
         Knows people.
     pepper
-        The key of the hash.
+        The keys of the hash.
     clock
         The current time.
     """
@@ -65,7 +68,7 @@ class Authenticator:
         database: Database,
         verifier: AccessTokenVerifier,
         registry: Registry,
-        pepper: bytes,
+        pepper: Keyring,
         clock: Clock,
     ) -> None:
         self._lookup = lookup
@@ -114,7 +117,7 @@ class Authenticator:
             If that cannot be found out now.
         """
         if looks_like_capability(token):
-            record = await self._lookup.capability(hash_secret(token, self._pepper))
+            record = await self._by_hash(self._lookup.capability, token)
             if record is None:
                 raise InvalidTokenError("capability-unknown-or-revoked")
             return await self._capability(record, is_use=is_use)
@@ -126,8 +129,15 @@ class Authenticator:
             return await self._report_token(token, is_use=is_use)
         return None
 
+    async def _by_hash(self, find: Callable[[bytes], Awaitable[_T | None]], token: str) -> _T | None:
+        for each in hashes(token, self._pepper):
+            record = await find(each)
+            if record is not None:
+                return record
+        return None
+
     async def _viewer_token(self, token: str, *, is_use: bool) -> ViewerToken:
-        record = await self._lookup.viewer_token(hash_secret(token, self._pepper))
+        record = await self._by_hash(self._lookup.viewer_token, token)
         if record is None:
             raise InvalidTokenError("viewer-token-unknown-or-ended")
         if self._clock() >= record.expires_at:
@@ -156,7 +166,7 @@ class Authenticator:
         )
 
     async def _link_visit(self, token: str) -> LinkVisit:
-        record = await self._lookup.link_visit(hash_secret(token, self._pepper))
+        record = await self._by_hash(self._lookup.link_visit, token)
         if record is None:
             raise InvalidTokenError("link-visit-unknown-or-ended")
         if self._clock() >= record.expires_at:
@@ -164,7 +174,7 @@ class Authenticator:
         return record.visitor
 
     async def _report_token(self, token: str, *, is_use: bool) -> ReportToken:
-        record = await self._lookup.report_token(hash_secret(token, self._pepper))
+        record = await self._by_hash(self._lookup.report_token, token)
         if record is None:
             raise InvalidTokenError("report-token-unknown-or-ended")
         if self._clock() >= record.expires_at:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from kheops.archive.port import Archive, ArchiveAbsentError, HeldInstance, StoreOutcome
 from kheops.clock import Clock
+from kheops.dicomweb.attributes import Tag
 from kheops.dicomweb.part10 import Head
 from kheops.domain.policy import Admission, AdmittedInstance
 from kheops.domain.resources import InstanceRef, SeriesRef
@@ -18,7 +19,19 @@ from kheops.domain.uses import Outcome, Use
 from kheops.errors import KheopsError, TooManyRequestsError, UnavailableError
 from kheops.ids import SopInstanceUID
 from kheops.observability import get_logger
-from kheops.services.admission import Digest, InStore, OnRecord, Refused, Reserved, Unsettled, Upload, Verdict, admit
+from kheops.services.admission import (
+    Conflicting,
+    Digest,
+    InStore,
+    OnRecord,
+    Refused,
+    Reserved,
+    Unsettled,
+    Upload,
+    Verdict,
+    admit,
+)
+from kheops.services.comparison import Comparison
 from kheops.services.confirmation import Arrived, Resolver, confirm, digest_of_stored, naming
 from kheops.services.refusals import RefusalLimit
 from kheops.services.store_report import Failed, FailureReason, Stored, StoreReport
@@ -74,13 +87,18 @@ class Gate:
         The use of the request, for the audit trail.
     report
         Where the outcome of each instance goes.
+    comparison
+        Finds what contradicts the study or series on record; ``None`` where that is borne.
     """
 
-    def __init__(self, workshop: Workshop, upload: Upload, use: Use, report: StoreReport) -> None:
+    def __init__(
+        self, workshop: Workshop, upload: Upload, use: Use, report: StoreReport, comparison: Comparison | None = None
+    ) -> None:
         self._at = workshop
         self._upload = upload
         self._use = use
         self._report = report
+        self._comparison = comparison
         self._not_in_store: set[SeriesRef] = set()
         self._in_store: dict[SeriesRef, frozenset[SopInstanceUID]] = {}
 
@@ -154,13 +172,15 @@ class Gate:
         return InStore(verdict.instance) if held else verdict
 
     async def settle(self, head: Head, digest: Digest, verdict: Verdict) -> None:
-        """Report an instance that is not sent: refused, on record, or busy."""
+        """Report an instance that is not sent: refused, contradicting, on record, or busy."""
         match verdict:
             case Refused(reason):
                 self._at.refusals.add(self._upload.principal.user, head.series_instance_uid)
                 refused = replace(naming(self._use, [_ref(head)]), outcome=Outcome.REFUSED, reason=reason.value)
                 await self._at.database.run(partial(audit.insert_use, use=refused, at=self._at.clock()))
                 self.fail(head, FailureReason.NOT_AUTHORIZED)
+            case Conflicting(attributes):
+                self.fail(head, FailureReason.INVALID_ATTRIBUTE_VALUE, conflicts=attributes)
             case OnRecord(record, admission):
                 await self._compare(head, digest, record, admission)
             case InStore(instance):
@@ -201,9 +221,12 @@ class Gate:
         )
         self.fail(head, reason)
 
-    def fail(self, head: Head, reason: int) -> None:
-        """Report a failure."""
-        self._report.failed.append(Failed(head.sop_instance_uid, head.sop_class_uid, int(reason)))
+    def fail(self, head: Head, reason: int, *, conflicts: tuple[Tag, ...] = ()) -> None:
+        """Report the failure of an instance that was on its way."""
+        uid = head.sop_instance_uid
+        self._report.failed.append(
+            Failed(uid, head.sop_class_uid, int(reason), conflicts, self._report.file_ids.get(uid))
+        )
 
     async def _send(
         self, sending: Sequence[tuple[Complete, AdmittedInstance]], left: dict[SopInstanceUID, Complete]
@@ -309,6 +332,7 @@ class Gate:
                 store_is_empty=_ref(head).series in self._not_in_store,
                 at=at,
                 lease=self._at.lease,
+                comparison=self._comparison,
             )
         return [verdicts[index] for index in range(len(items))]
 

@@ -4,7 +4,12 @@ import asyncio
 from collections import deque
 from typing import Final
 
-__all__ = ["ByteBudget"]
+from kheops.errors import UnavailableError
+
+__all__ = ["ByteBudget", "take_or_refuse"]
+
+_WAIT_SECONDS: Final = 30
+"""How long an upload waits for memory that others hold before it is told to come again."""
 
 
 class ByteBudget:
@@ -60,3 +65,17 @@ class ByteBudget:
             if not future.done():
                 self._free -= wanted
                 future.set_result(None)
+
+
+async def take_or_refuse(budget: ByteBudget, amount: int) -> None:
+    """Take ``amount`` bytes, waiting for them for half a minute.
+
+    Raises
+    ------
+    UnavailableError
+        If others hold them for longer.
+    """
+    try:
+        await asyncio.wait_for(budget.take(amount), _WAIT_SECONDS)
+    except TimeoutError:
+        raise UnavailableError("Too many uploads are under way.") from None

@@ -15,6 +15,7 @@ from kheops.domain.principals import Principal, groups_of
 from kheops.domain.resources import AlbumRole
 from kheops.domain.uses import Use
 from kheops.errors import BadFormParameterError, CapabilityNotFoundError
+from kheops.identity.keyring import Keyring
 from kheops.identity.own_tokens import hash_secret, new_secret
 from kheops.ids import AlbumId, CapabilityId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
@@ -61,7 +62,7 @@ class Capabilities:
     """
 
     def __init__(
-        self, database: Database, clock: Clock, *, pepper: bytes, longest: timedelta, default_issuer: str = ""
+        self, database: Database, clock: Clock, *, pepper: Keyring, longest: timedelta, default_issuer: str = ""
     ) -> None:
         self._database = database
         self._clock = clock
@@ -92,7 +93,7 @@ class Capabilities:
                 # Locked, so that a demotion at the same time either prevents the token or revokes it.
                 album = permitted_and_locked(tx, principal, AlbumAction.MANAGE_CAPABILITIES, draft.album)
             at = self._clock()
-            secret_hash = hash_secret(secret, self._pepper)
+            secret_hash = hash_secret(secret, self._pepper.current)
             record = capabilities.create_capability(
                 tx, draft, owner=owner, album=album, secret_hash=secret_hash, at=at
             )

@@ -25,7 +25,8 @@ from kheops.errors import (
     TooManyRequestsError,
     WrongPasscodeError,
 )
-from kheops.identity.own_tokens import hash_secret, new_secret, new_visit_secret
+from kheops.identity.keyring import Keyring
+from kheops.identity.own_tokens import hash_secret, hashes, new_secret, new_visit_secret
 from kheops.identity.passcodes import Passcodes
 from kheops.ids import AlbumId, LinkId, SeriesPk, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
@@ -105,7 +106,7 @@ class Links:
         How long a link lives at most.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, pepper: bytes, longest: timedelta) -> None:
+    def __init__(self, database: Database, clock: Clock, *, pepper: Keyring, longest: timedelta) -> None:
         self._database = database
         self._clock = clock
         self._pepper = pepper
@@ -138,7 +139,7 @@ class Links:
         self._check(draft)
         secret = new_secret()
         passcode_hash = None if draft.passcode is None else await self._passcodes.hashed(draft.passcode)
-        secrets = LinkSecrets(hash_secret(secret, self._pepper), passcode_hash)
+        secrets = LinkSecrets(hash_secret(secret, self._pepper.current), passcode_hash)
 
         def work(tx: Connection) -> LinkView:
             owner = _person(principal)
@@ -267,8 +268,8 @@ class Links:
         TooManyRequestsError
             If the passcode was tried too often of late, or too many visits have not ended.
         """
-        secret_hash = hash_secret(secret, self._pepper)
-        looked = await self._database.run(lambda tx: self._look(tx, link, secret_hash, passcode, asked))
+        secret_hashes = hashes(secret, self._pepper)
+        looked = await self._database.run(lambda tx: self._look(tx, link, secret_hashes, passcode, asked))
         if isinstance(looked, _Closed):
             _raise(looked)
         closed, tried = looked
@@ -289,7 +290,7 @@ class Links:
             opened = link_visits.begin_visit(
                 tx,
                 closed.pk,
-                secret_hash=hash_secret(token, self._pepper),
+                secret_hash=hash_secret(token, self._pepper.current),
                 charged=tried is _Tried.CHARGED,
                 at=at,
                 lasting=LINK_VISIT,
@@ -323,12 +324,13 @@ class Links:
             raise BadRequestError(f"A link must end in the future, and in {self._longest.days} days at the latest.")
 
     def _look(
-        self, tx: Connection, link: LinkId, secret_hash: bytes, passcode: str | None, asked: Use
+        self, tx: Connection, link: LinkId, secret_hashes: tuple[bytes, ...], passcode: str | None, asked: Use
     ) -> tuple[ClosedLink, _Tried] | _Closed:
         at = self._clock()
         closed = link_visits.find_closed(tx, link, at)
-        kept = bytes(len(secret_hash)) if closed is None else closed.secret_hash
-        if not hmac.compare_digest(kept, secret_hash) or closed is None or not closed.opens:
+        kept = bytes(len(secret_hashes[0])) if closed is None else closed.secret_hash
+        fits = [hmac.compare_digest(kept, each) for each in secret_hashes]
+        if not any(fits) or closed is None or not closed.opens:
             return _refused(tx, _Closed.NO_LINK, link, asked, at)
         if closed.passcode_hash is None:
             return closed, _Tried.NO_PASSCODE

@@ -34,7 +34,8 @@ from kheops.errors import (
     TooManyRequestsError,
 )
 from kheops.identity.client_assertions import claimed_client, verify_assertion
-from kheops.identity.own_tokens import hash_secret, new_report_code, new_report_secret
+from kheops.identity.keyring import Keyring
+from kheops.identity.own_tokens import hash_secret, hashes, new_report_code, new_report_secret
 from kheops.ids import ReportProviderId
 from kheops.observability import get_logger
 from kheops.services.denials import refuse
@@ -103,7 +104,7 @@ class Reports:
         *,
         providers: ReportProviders,
         fetcher: Fetcher,
-        pepper: bytes,
+        pepper: Keyring,
         public_url: str,
     ) -> None:
         self._database = database
@@ -187,8 +188,9 @@ class Reports:
 
         def work(tx: Connection) -> IssuedReport | None:
             at = self._clock()
-            code_hash = hash_secret(exchange.code, self._pepper)
-            code = report_tokens.find_code(tx, code_hash=code_hash, provider_pk=provider.pk, at=at)
+            code = None
+            for code_hash in hashes(exchange.code, self._pepper):
+                code = code or report_tokens.find_code(tx, code_hash=code_hash, provider_pk=provider.pk, at=at)
             if code is None:
                 return None
             if code.used:
@@ -197,7 +199,7 @@ class Reports:
                 return None
             if code.revoked or at >= code.expires_at or not _fits(exchange, code):
                 return None
-            secret_hash = hash_secret(secret, self._pepper)
+            secret_hash = hash_secret(secret, self._pepper.current)
             until = at + REPORT_TOKEN_LIFETIME
             ends = report_tokens.exchange_code(tx, code.report, secret_hash=secret_hash, at=at, until=until)
             name = f"report:{code.report}"
@@ -274,7 +276,7 @@ class Reports:
             )
         by_code = configuration.response_type is ResponseType.CODE
         secret = new_report_code() if by_code else new_report_secret()
-        secret_hash = hash_secret(secret, self._pepper)
+        secret_hash = hash_secret(secret, self._pepper.current)
         made = report_tokens.create_report(
             tx,
             opened.grant,

@@ -108,11 +108,11 @@ class Sessions:
         record = await self._registry.login(user, profile, request_id=asked.request_id)
         at = self._clock()
         groups = self._registry.groups(logged_in.iss, logged_in.claims)
-        replaced_hash = None if replaced is None else self._secrets.hash_secret(replaced)
+        replaced_hashes = () if replaced is None else self._hashes(replaced)
         sealed_id_token = self._secrets.seal_id_token(logged_in.id_token)
 
         def begin(tx: Connection) -> None:
-            if replaced_hash is not None:
+            for replaced_hash in replaced_hashes:
                 sessions.delete_session(tx, id_hash=replaced_hash)
                 viewer_tokens.revoke_of_session(tx, session=replaced_hash, at=at)
             sessions.delete_ended(tx, at=at, seen_since=at - IDLE_LIFETIME)
@@ -131,7 +131,7 @@ class Sessions:
 
         await self._database.run(begin)
         person = _person(record, id_hash, groups, at + ABSOLUTE_LIFETIME)
-        return BegunSession(self._session(record, person, secret, id_hash), secret)
+        return BegunSession(_session(self._secrets, record, person, secret, id_hash), secret)
 
     async def find(self, secret: str) -> Session | None:
         """Return the session of a browser; ``None`` if there is none, it has ended, or its person is suspended.
@@ -141,14 +141,15 @@ class Sessions:
         DatabaseUnavailableError
             If the database does not answer.
         """
-        id_hash = self._secrets.hash_secret(secret)
-        if id_hash is None:
-            return None
-        record = await self._database.run(partial(_seen, id_hash=id_hash, at=self._clock()))
-        if record is None:
-            return None
-        person = _person(record, id_hash, record.groups, record.expires_at)
-        return self._session(record, person, secret, id_hash)
+        for keyed in self._secrets.accepted:
+            id_hash = keyed.hash_secret(secret)
+            if id_hash is None:
+                return None
+            record = await self._database.run(partial(_seen, id_hash=id_hash, at=self._clock()))
+            if record is not None:
+                person = _person(record, id_hash, record.groups, record.expires_at)
+                return _session(keyed, record, person, secret, id_hash)
+        return None
 
     async def end(self, secret: str, *, asked: Use) -> EndedSession | None:
         """End a session for good, and the viewer tokens made from it; ``None`` if there is none.
@@ -165,17 +166,22 @@ class Sessions:
         DatabaseUnavailableError
             If the database does not answer; then the session goes on.
         """
-        id_hash = self._secrets.hash_secret(secret)
-        if id_hash is None:
-            return None
-        record = await self._database.run(partial(_ended, id_hash=id_hash, asked=asked, at=self._clock()))
-        if record is None:
-            return None
-        sealed = record.sealed_id_token
-        return EndedSession(record.iss, None if sealed is None else self._secrets.open_id_token(sealed))
+        for id_hash in self._hashes(secret):
+            record = await self._database.run(partial(_ended, id_hash=id_hash, asked=asked, at=self._clock()))
+            if record is not None:
+                sealed = record.sealed_id_token
+                return EndedSession(record.iss, None if sealed is None else self._secrets.open_id_token(sealed))
+        return None
 
-    def _session(self, record: SessionRecord | UserRecord, person: Person, secret: str, id_hash: bytes) -> Session:
-        return Session(person, record.name or record.email or record.sub, self._secrets.form_token(secret), id_hash)
+    def _hashes(self, secret: str) -> list[bytes]:
+        hashed = (keyed.hash_secret(secret) for keyed in self._secrets.accepted)
+        return [each for each in hashed if each is not None]
+
+
+def _session(
+    secrets: SessionSecrets, record: SessionRecord | UserRecord, person: Person, secret: str, id_hash: bytes
+) -> Session:
+    return Session(person, record.name or record.email or record.sub, secrets.form_token(secret), id_hash)
 
 
 def _person(record: SessionRecord | UserRecord, id_hash: bytes, groups: frozenset[str], until: datetime) -> Person:

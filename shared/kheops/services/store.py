@@ -1,7 +1,7 @@
 """STOW-RS: one request from its target to its report."""
 
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from kheops.archive.port import Archive
 from kheops.clock import Clock
+from kheops.dicomweb.store_body import BodyForm
 from kheops.domain import policy
 from kheops.domain.policy import Denied, StoreTarget
 from kheops.domain.principals import AlbumCapability, Principal, ReportToken, ViewerToken, groups_of, parent_of
@@ -17,12 +18,14 @@ from kheops.domain.uses import Use
 from kheops.ids import AlbumId, StudyInstanceUID
 from kheops.services.admission import Upload
 from kheops.services.batches import Gate, Workshop
-from kheops.services.byte_budget import ByteBudget
+from kheops.services.byte_budget import ByteBudget, take_or_refuse
+from kheops.services.comparison import Comparison
 from kheops.services.confirmation import Resolver
 from kheops.services.denials import refuse
+from kheops.services.metadata_upload import METADATA_UPLOAD_BYTES, MetadataUpload
 from kheops.services.refusals import RefusalLimit
 from kheops.services.store_report import StoreReport
-from kheops.services.upload import UploadReader
+from kheops.services.upload import UPLOAD_BYTES, UploadReader
 from kheops.storage import roles
 from kheops.storage.engine import Database
 
@@ -40,12 +43,22 @@ class Storing:
         How long a reservation lives without being renewed.
     held_bytes
         Bytes of uploads held in memory by the whole process.
+    compares
+        Whether instances that contradict the study or series on record are refused.
     """
 
     def __init__(
-        self, *, database: Database, archive: Archive, clock: Clock, lease_seconds: float, held_bytes: int
+        self,
+        *,
+        database: Database,
+        archive: Archive,
+        clock: Clock,
+        lease_seconds: float,
+        held_bytes: int,
+        compares: bool = True,
     ) -> None:
         self._database = database
+        self._compares = compares
         self._budget = ByteBudget(held_bytes)
         self._workshop = Workshop(
             database=database,
@@ -87,6 +100,8 @@ class Storing:
         body: AsyncIterator[bytes],
         boundary: bytes | None,
         use: Use,
+        form: BodyForm = BodyForm.FILES,
+        bears_conflicts: bool = False,
     ) -> StoreReport:
         """Store a request's body and say what each instance came to.
 
@@ -104,28 +119,57 @@ class Storing:
             Of a multipart body; ``None`` for one bare PS3.10 file.
         use
             The request, for the audit trail.
+        form
+            Of a multipart body: what its parts are.
+        bears_conflicts
+            Whether instances are stored that contradict the study or series on record.
 
         Raises
         ------
         TooManyRequestsError
             If this person was refused too often of late.
         BadMultipartError
-            If the body is no multipart and held not one complete part.
+            If the body is no multipart and held not one complete part; of metadata, also if it breaks off.
+        BadRequestError
+            If metadata is no list of data sets.
+        PayloadTooLargeError
+            If metadata with bulk data is larger than the limit, or there are too many parts.
+        UnavailableError
+            If there is no memory for the upload now.
         ClientGoneError
             If the client left; finished parts are confirmed before it is raised.
         """
         self._workshop.refusals.check(principal.user)
         upload = Upload(upload_id=secrets.token_hex(16), principal=principal, target=target)
         report = StoreReport()
-        gate = Gate(self._workshop, upload, use, report)
-        reader = UploadReader(
-            workshop=self._workshop, budget=self._budget, upload=upload, gate=gate, report=report, study=study
-        )
+        compares = self._compares and not bears_conflicts
+        gate = Gate(self._workshop, upload, use, report, Comparison(principal) if compares else None)
+        reader = partial(UploadReader, workshop=self._workshop, upload=upload, gate=gate, report=report, study=study)
         if boundary is None:
-            await reader.read_single(body)
+            await reader(budget=self._budget).read_single(body)
+        elif form in {BodyForm.JSON, BodyForm.XML}:
+            await self._store_metadata(MetadataUpload(form, report), reader, body, boundary)
         else:
-            await reader.read(body, boundary)
+            await reader(budget=self._budget, is_form=form is BodyForm.FORM_DATA).read(body, boundary)
         return report
+
+    async def _store_metadata(
+        self,
+        metadata: MetadataUpload,
+        reader: Callable[..., UploadReader],
+        body: AsyncIterator[bytes],
+        boundary: bytes,
+    ) -> None:
+        """Read metadata with bulk data, and the files that are made of it, within what one upload may hold."""
+        # All at once: who held one half and waited for the other could wait for somebody who does the same.
+        await take_or_refuse(self._budget, UPLOAD_BYTES)
+        try:
+            await metadata.read(body, boundary)
+            files, files_boundary = await metadata.files()
+            held = UPLOAD_BYTES - METADATA_UPLOAD_BYTES
+            await reader(budget=ByteBudget(held), held_bytes=held).read(files, files_boundary)
+        finally:
+            self._budget.give_back(UPLOAD_BYTES)
 
 
 def role_in_target(tx: Connection, principal: Principal, album: AlbumId | None) -> AlbumRole | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from kheops.dicomweb.attributes import Tag
 from kheops.domain.resources import InstanceRef
 
 __all__ = ["Failed", "FailureReason", "OtherFailure", "StoreReport", "Stored"]
@@ -11,6 +12,8 @@ __all__ = ["Failed", "FailureReason", "OtherFailure", "StoreReport", "Stored"]
 class FailureReason(IntEnum):
     """Failure reasons of the Store transaction (PS3.18 table I.2-2, PS3.4 annex B.2.3)."""
 
+    INVALID_ATTRIBUTE_VALUE = 0x0106
+    """Attributes contradict the study or series on record; which, the failure says."""
     PROCESSING_FAILURE = 0x0110
     DUPLICATE_SOP_INSTANCE = 0x0111
     NOT_AUTHORIZED = 0x0124
@@ -38,6 +41,10 @@ class Failed:
     sop_instance_uid: str
     sop_class_uid: str
     reason: int
+    conflicts: tuple[Tag, ...] = ()
+    """The attributes that contradict what is on record."""
+    file_id: str | None = None
+    """The field of a form that held it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ class OtherFailure:
 
     part: int
     reason: int
+    file_id: str | None = None
+    """The field of a form that held it."""
 
 
 @dataclass(slots=True)
@@ -55,6 +64,15 @@ class StoreReport:
     stored: list[Stored] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     other: list[OtherFailure] = field(default_factory=list)
+    file_ids: dict[str, str] = field(default_factory=dict)
+    """By SOP Instance UID: which field of a form holds the instance that is on its way."""
+
+    def add(self, failure: Failed | OtherFailure) -> None:
+        """Put a failure where it belongs."""
+        if isinstance(failure, Failed):
+            self.failed.append(failure)
+        else:
+            self.other.append(failure)
 
     @property
     def is_whole(self) -> bool:

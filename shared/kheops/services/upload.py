@@ -7,7 +7,7 @@ finished parts are confirmed all the same.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from functools import partial
 from hashlib import sha256
 from typing import Any, Final
@@ -24,17 +24,18 @@ from kheops.dicomweb.part10 import (
     identify,
     read_head,
 )
-from kheops.errors import BadMultipartError, KheopsError, PayloadTooLargeError, UnavailableError
+from kheops.dicomweb.store_body import file_id_of
+from kheops.errors import BadMultipartError, KheopsError, PayloadTooLargeError
 from kheops.ids import StudyInstanceUID
 from kheops.observability import get_logger
 from kheops.services.admission import Digest, Upload
 from kheops.services.batches import Complete, Gate, Workshop
-from kheops.services.byte_budget import ByteBudget
-from kheops.services.store_report import FailureReason, OtherFailure, StoreReport
+from kheops.services.byte_budget import ByteBudget, take_or_refuse
+from kheops.services.store_report import Failed, FailureReason, OtherFailure, StoreReport
 from kheops.services.streamed_part import StreamedPart
 from kheops.storage import reservations
 
-__all__ = ["HELD_PART_BYTES", "UploadReader"]
+__all__ = ["HELD_PART_BYTES", "UPLOAD_BYTES", "UploadReader"]
 
 _LOG = get_logger(__name__)
 
@@ -42,11 +43,9 @@ HELD_PART_BYTES: Final = 4 * 1024 * 1024
 _BATCH_BYTES: Final = 8 * 1024 * 1024
 _BATCH_INSTANCES: Final = 100
 _IN_FLIGHT: Final = 3
-_BUDGET_WAIT_SECONDS: Final = 30
-"""How long an upload waits for memory that others hold before it is told to come again."""
 _MOST_PARTS: Final = 50_000
 """Parts of one request; more make a report too large to hold."""
-_UPLOAD_BYTES: Final = 32 * 1024 * 1024
+UPLOAD_BYTES: Final = 32 * 1024 * 1024
 """What one upload holds at most."""
 
 
@@ -67,6 +66,10 @@ class UploadReader:
         What it comes to.
     study
         The study of the request's path, if it names one: instances of another one fail.
+    is_form
+        Whether the parts are the fields of a form: files whatever their media type, and named by their field.
+    held_bytes
+        What is held at most.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class UploadReader:
         gate: Gate,
         report: StoreReport,
         study: StudyInstanceUID | None,
+        is_form: bool = False,
+        held_bytes: int = UPLOAD_BYTES,
     ) -> None:
         self._workshop = workshop
         self._budget = budget
@@ -85,6 +90,9 @@ class UploadReader:
         self._gate = gate
         self._report = report
         self._study = study
+        self._is_form = is_form
+        self._most_held = held_bytes
+        self._file_id: str | None = None
         self._batch: list[Complete] = []
         self._batch_bytes = 0
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -137,7 +145,7 @@ class UploadReader:
                 for event in reader.feed(chunk):
                     match event:
                         case PartBegin(headers):
-                            await self._begin(headers.get("content-type", "application/dicom"))
+                            await self._begin(headers)
                         case PartData(data):
                             await self._take(data)
                         case PartEnd():
@@ -149,11 +157,16 @@ class UploadReader:
             incomplete = self._parts
             if incomplete <= 1 and not self._batch and not self._in_flight and not self._report.stored:
                 raise
-            self._report.other.append(OtherFailure(incomplete, FailureReason.PROCESSING_FAILURE))
+            self._report.other.append(OtherFailure(incomplete, FailureReason.PROCESSING_FAILURE, self._file_id))
 
-    async def _begin(self, media_type: str) -> None:
+    async def _begin(self, headers: Mapping[str, str]) -> None:
         self._parts += 1
         self._part = None
+        media_type = headers.get("content-type", "application/dicom")
+        if self._is_form:
+            # Browsers call a file what they like, octets mostly.
+            media_type = "application/dicom"
+            self._file_id = file_id_of(headers.get("content-disposition", ""))
         if self._parts > _MOST_PARTS:
             raise PayloadTooLargeError(f"A request may have {_MOST_PARTS} parts at most.")
         if media_type.partition(";")[0].strip().lower() != "application/dicom":
@@ -196,7 +209,7 @@ class UploadReader:
         if head.sop_instance_uid in self._seen:
             await self._flush()
             await self._drain()
-        self._seen.add(head.sop_instance_uid)
+        self._see(head)
         self._streamed = StreamedPart(self._workshop.archive, self._gate, head)
         try:
             await self._streamed.begin(first)
@@ -218,7 +231,7 @@ class UploadReader:
             # The same UID twice in one request: the first must be settled before the second is compared with it.
             await self._flush()
             await self._drain()
-        self._seen.add(head.sop_instance_uid)
+        self._see(head)
         if self._batch_bytes + len(body) > _BATCH_BYTES or len(self._batch) >= _BATCH_INSTANCES:
             await self._flush()
         self._batch.append(Complete(head, body, digest))
@@ -237,9 +250,9 @@ class UploadReader:
         try:
             head = await asyncio.to_thread(identify, body)
         except UnreadableDicomError:
-            self._report.other.append(OtherFailure(part, reason))
+            self._report.other.append(OtherFailure(part, reason, self._file_id))
         else:
-            self._gate.fail(head, reason)
+            self._fail(head, reason)
 
     def _tell_altered(self, head: Head) -> None:
         """Log, once an upload, which attributes the catalog does not keep as its files have them."""
@@ -251,8 +264,20 @@ class UploadReader:
     def _belongs(self, head: Head) -> bool:
         if self._study is None or head.study_instance_uid == self._study:
             return True
-        self._gate.fail(head, FailureReason.OTHER_STUDY)
+        self._fail(head, FailureReason.OTHER_STUDY)
         return False
+
+    def _see(self, head: Head) -> None:
+        """Remember an instance that goes on its way, and which field of a form held it."""
+        self._seen.add(head.sop_instance_uid)
+        if self._file_id is not None:
+            self._report.file_ids[head.sop_instance_uid] = self._file_id
+
+    def _fail(self, head: Head, reason: FailureReason) -> None:
+        """Report a part that goes nowhere, while another one of the same UID may still be on its way."""
+        self._report.failed.append(
+            Failed(head.sop_instance_uid, head.sop_class_uid, int(reason), file_id=self._file_id)
+        )
 
     async def _flush(self) -> None:
         """Send the batch on its way, waiting for a free place in flight."""
@@ -279,15 +304,12 @@ class UploadReader:
 
     async def _take_slot(self) -> None:
         """Take room for one held part, without waiting while holding anything that only we could give back."""
-        while self._held + HELD_PART_BYTES > _UPLOAD_BYTES:
+        while self._held + HELD_PART_BYTES > self._most_held:
             await self._flush()
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
         if not self._budget.try_take(HELD_PART_BYTES):
             await self._flush()
-            try:
-                await asyncio.wait_for(self._budget.take(HELD_PART_BYTES), _BUDGET_WAIT_SECONDS)
-            except TimeoutError:
-                raise UnavailableError("Too many uploads are under way.") from None
+            await take_or_refuse(self._budget, HELD_PART_BYTES)
         self._held += HELD_PART_BYTES
         self._slot = HELD_PART_BYTES
 

@@ -13,6 +13,7 @@ from kheops.domain.principals import AlbumCapability, Person, Principal, UserCap
 from kheops.domain.uses import Use
 from kheops.domain.viewer_tokens import VIEWER_TOKEN_LIFETIME, VIEWER_TOKENS_AT_ONCE, ViewerDraft
 from kheops.errors import OAuthError, TooManyRequestsError
+from kheops.identity.keyring import Keyring
 from kheops.identity.own_tokens import hash_secret, new_viewer_secret
 from kheops.storage import audit, roles, viewer_tokens
 from kheops.storage.engine import Database
@@ -46,7 +47,7 @@ class ViewerTokens:
         The key of the hash.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, pepper: bytes) -> None:
+    def __init__(self, database: Database, clock: Clock, *, pepper: Keyring) -> None:
         self._database = database
         self._clock = clock
         self._pepper = pepper
@@ -101,7 +102,7 @@ class ViewerTokens:
                 grant,
                 parent,
                 study=draft.study,
-                secret_hash=hash_secret(secret, self._pepper),
+                secret_hash=hash_secret(secret, self._pepper.current),
                 at=at,
                 until=at + VIEWER_TOKEN_LIFETIME,
             )

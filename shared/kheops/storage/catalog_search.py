@@ -7,25 +7,16 @@ those of the visible series that was put on record first.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, assert_never
+from typing import Final
 
 from sqlalchemy import Connection, text
 
 from kheops.dicomweb.attributes import BY_KEYWORD, Attribute, Level
-from kheops.dicomweb.matches import (
-    DateRange,
-    Exact,
-    Match,
-    Modalities,
-    PersonName,
-    TimeRange,
-    Uids,
-    Wildcard,
-)
+from kheops.dicomweb.matches import Match, Uids
 from kheops.dicomweb.query import KheopsField, Sort
 from kheops.domain.policy import ReadScope
 from kheops.ids import SeriesInstanceUID, StudyInstanceUID, UserPk
-from kheops.storage.columns import INSTANCE_COLUMNS, SERIES_COLUMNS
+from kheops.storage.catalog_matching import COMPUTED, EXPRESSIONS, Conditions, comparable
 from kheops.storage.comments import readable_comment
 from kheops.storage.favorites import FAVORITE_SERIES
 from kheops.storage.visibility import HOLDS, VISIBLE_SERIES, scope_parameters
@@ -81,20 +72,6 @@ class Page:
     total: int
 
 
-_COMPUTED: Final = {
-    "StudyInstanceUID": "s.study_instance_uid",
-    "ModalitiesInStudy": "t.modalities",
-    "NumberOfStudyRelatedSeries": "t.number_of_series",
-    "NumberOfStudyRelatedInstances": "t.number_of_instances",
-    "SeriesInstanceUID": "s.series_instance_uid",
-    "NumberOfSeriesRelatedInstances": "s.number_of_instances",
-    "SOPInstanceUID": "i.sop_instance_uid",
-}
-_EXPRESSIONS: Final[Mapping[str, str]] = {
-    **{keyword: f"s.{column}" for keyword, column in SERIES_COLUMNS.items()},
-    **{keyword: f'i."{column}"' for keyword, column in INSTANCE_COLUMNS.items()},
-    **_COMPUTED,
-}
 _LEVELS: Final = (Level.STUDY, Level.SERIES, Level.INSTANCE)
 _UNIQUE: Final = {
     Level.STUDY: "StudyInstanceUID",
@@ -171,7 +148,7 @@ def _page_of_studies(
     tx: Connection, scope: ReadScope, criteria: Criteria, named: frozenset[str] | None
 ) -> tuple[list[str], int]:
     """Return the UIDs of the studies of the page, and how many match in all."""
-    conditions = _Conditions()
+    conditions = Conditions()
     for match in criteria.matches:
         conditions.match(match)
     below = _below(named)
@@ -196,7 +173,7 @@ def _page_of_studies(
 
 
 def _find(tx: Connection, scope: ReadScope, criteria: Criteria, named: frozenset[str] | None) -> Page:
-    conditions = _Conditions()
+    conditions = Conditions()
     if criteria.series is not None:
         conditions.add("s.series_instance_uid = {}", criteria.series)
     for match in criteria.matches:
@@ -257,8 +234,8 @@ def _present(row: Mapping[str, str | int | Sequence[str] | None]) -> Found:
 
 def _selected(criteria: Criteria) -> str:
     levels = _LEVELS[: _LEVELS.index(criteria.level) + 1]
-    keywords = (keyword for keyword in _EXPRESSIONS if BY_KEYWORD[keyword].level in levels)
-    columns = [f'{_EXPRESSIONS[keyword]} AS "{keyword}"' for keyword in keywords]
+    keywords = (keyword for keyword in EXPRESSIONS if BY_KEYWORD[keyword].level in levels)
+    columns = [f'{EXPRESSIONS[keyword]} AS "{keyword}"' for keyword in keywords]
     columns += [f'{_INCLUDED[criteria.level, field]} AS "{field}"' for field in sorted(criteria.includes)]
     return ", ".join(columns)
 
@@ -266,99 +243,19 @@ def _selected(criteria: Criteria) -> str:
 def _order(criteria: Criteria) -> str:
     direction = "DESC" if criteria.sort.descending else "ASC"
     attribute = criteria.sort.attribute
-    expressions = [_sortable(attribute), _EXPRESSIONS[_UNIQUE[criteria.level]]]
+    expressions = [_sortable(attribute), EXPRESSIONS[_UNIQUE[criteria.level]]]
     return ", ".join(f"{expression} {direction} NULLS LAST" for expression in expressions)
 
 
 def _sortable(attribute: Attribute) -> str:
-    expression = _EXPRESSIONS[attribute.keyword]
-    if attribute.keyword in _COMPUTED:
+    expression = EXPRESSIONS[attribute.keyword]
+    if attribute.keyword in COMPUTED:
         return expression
     match attribute.vr:
         case "IS" | "US":
             # A cast of text that is no number would fail the whole search.
             return f"CASE WHEN {expression} ~ '^-?[0-9]{{1,10}}$' THEN CAST({expression} AS bigint) END"
         case "TM":
-            return _comparable(expression)
+            return comparable(expression)
         case _:
             return f'lower({expression}) COLLATE "C"'
-
-
-def _comparable(expression: str) -> str:
-    """Return the SQL of `kheops.dicomweb.attributes.comparable_time`."""
-    whole, fraction = f"split_part({expression}, '.', 1)", f"split_part({expression}, '.', 2)"
-    return f"(rpad({whole}, 6, '0') || '.' || rpad({fraction}, 6, '0')) COLLATE \"C\""
-
-
-class _Conditions:
-    """What each row must satisfy, with the bound values."""
-
-    def __init__(self) -> None:
-        self._sql: list[str] = []
-        self.parameters: dict[str, object] = {}
-
-    @property
-    def sql(self) -> str:
-        """All of them together."""
-        return " AND ".join(self._sql) or "true"
-
-    def add(self, template: str, *values: object) -> None:
-        """Add one, binding a value at each ``{}``."""
-        names = []
-        for value in values:
-            name = f"value_{len(self.parameters)}"
-            self.parameters[name] = value
-            names.append(f"CAST(:{name} AS {'text[]' if isinstance(value, list) else 'text'})")
-        self._sql.append(template.format(*names))
-
-    def match(self, match: Match) -> None:
-        """Add what a search key demands."""
-        expression = _EXPRESSIONS[match.attribute.keyword]
-        in_study = match.attribute.keyword == "ModalitiesInStudy"
-        match match:
-            case Exact(_, value):
-                self.add(f"lower({expression}) = lower({{}})", value)
-            case Wildcard(_, pattern) if in_study:
-                self._any_modality("lower(modality) LIKE lower({})", _like(pattern))
-            case Wildcard(_, pattern):
-                self.add(f"lower({expression}) LIKE lower({{}})", _like(pattern))
-            case Modalities(_, values) if in_study:
-                self._any_modality("upper(modality) = ANY({})", sorted(values))
-            case Modalities(_, values):
-                self.add(f"upper({expression}) = ANY({{}})", sorted(values))
-            case Uids(_, uids):
-                self.add(f"{expression} = ANY({{}})", sorted(uids))
-            case DateRange(_, first, last):
-                self._between(f'{expression} COLLATE "C"', first, last)
-            case TimeRange(_, first, last):
-                self._between(_comparable(expression), first, last)
-            case PersonName(_, pattern):
-                self._person_name(expression, pattern)
-            case _:
-                assert_never(match)
-
-    def _any_modality(self, condition: str, value: object) -> None:
-        self.add(f"EXISTS (SELECT 1 FROM unnest(t.modalities) AS modality WHERE {condition})", value)  # noqa: S608 - constants
-
-    def _between(self, expression: str, first: str | None, last: str | None) -> None:
-        if first is not None:
-            self.add(f"{expression} >= {{}}", first)
-        if last is not None:
-            self.add(f"{expression} <= {{}}", last)
-
-    def _person_name(self, expression: str, pattern: str) -> None:
-        groups = "=".join(group.strip(" ").rstrip("^ ") for group in pattern.split("=")).rstrip("=")
-        like = _like(groups)
-        names = [expression]
-        if "=" not in groups:
-            names += [f"split_part({expression}, '=', {number})" for number in (1, 2, 3)]
-        condition = " OR ".join(f"lower({name}) LIKE lower({{0}})" for name in names)
-        self.add(f"({condition})", like)
-
-
-_LIKE: Final = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_", "*": "%", "?": "_"})
-
-
-def _like(pattern: str) -> str:
-    """Return a DICOM wildcard pattern as one of LIKE, in which only ``*`` and ``?`` have a meaning."""
-    return pattern.translate(_LIKE)

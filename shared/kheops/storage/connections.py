@@ -1,16 +1,13 @@
 """How connections to PostgreSQL are opened: directly, or by the Cloud SQL connector."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pg8000.dbapi
 from typing_extensions import override
 
 from kheops.domain.cloud_sql_instance import cloud_sql_instance
-
-if TYPE_CHECKING:
-    import pg8000.core
 
 __all__ = ["ConnectionSource", "DirectConnections", "connection_arguments", "connection_source"]
 

@@ -31,8 +31,8 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def session_secrets(process: Process) -> SessionSecrets:
-    """Return what hashes and seals with the installation's session key."""
-    return SessionSecrets(process.settings.session_key.get_secret_value().encode())
+    """Return what hashes and seals with the installation's session keys."""
+    return SessionSecrets(*process.session_keys.accepted)
 
 
 def sessions_of(process: Process) -> Sessions:

@@ -11,9 +11,21 @@ import pytest
 from kheops.ids import AlbumPk
 from tests.fakes.jwks_server import FakeIssuer, SigningKey
 from tests.service.control.exchange import known
-from tests.service.control.served import PUBLIC_URL, Served, environment
+from tests.service.control.served import PUBLIC_URL, Served, environment, serve
+from tests.service.control.world import World
 
-__all__ = ["ASSERTION_TYPE", "PROVIDER_KEY", "Body", "Provider", "Scene", "allow", "fragment_of", "scene"]
+__all__ = [
+    "ASSERTION_TYPE",
+    "PROVIDER_KEY",
+    "Body",
+    "Provider",
+    "Run",
+    "Scene",
+    "allow",
+    "fragment_of",
+    "runner",
+    "scene",
+]
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 PROVIDER_KEY = SigningKey("provider", number=7)
@@ -158,8 +170,21 @@ async def scene(served: Served, fake: FakeIssuer, album_form: Mapping[str, str] 
 
 
 Body = Callable[[Scene], Awaitable[None]]
+Run = Callable[[Body], None]
 
 
 def fragment_of(location: str) -> dict[str, str]:
     """Return what stands in the fragment of an address."""
     return dict(parse_qsl(urlsplit(location).fragment))
+
+
+def runner(world: World, issuer: FakeIssuer, provider: FakeIssuer) -> Run:
+    """Return what runs a test's body on a scene of its own."""
+
+    def run(body: Body) -> None:
+        async def inside(served: Served) -> None:
+            await body(await scene(served, provider))
+
+        serve(world, issuer, inside)
+
+    return run

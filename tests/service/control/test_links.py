@@ -13,6 +13,7 @@ from kheops.domain.principals import Person, Principal
 from kheops.domain.resources import AlbumFlags, SeriesRef
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import KheopsError
+from kheops.identity.keyring import Keyring
 from kheops.ids import LinkId, SeriesInstanceUID
 from kheops.services.links import CreatedLink, Links, LinkView, Visit
 from kheops.storage.holdings import Selection
@@ -26,7 +27,7 @@ class Desk:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.links = Links(world.database, world.now, pepper=b"p" * 32, longest=LONGEST)
+        self.links = Links(world.database, world.now, pepper=Keyring(b"p" * 32), longest=LONGEST)
 
     def make(self, by: Person, draft: LinkDraft) -> CreatedLink:
         return self.world.run(self.links.create(by, draft, asked=self.world.use(by, UseKind.LINK_CREATED)))
@@ -37,7 +38,7 @@ class Desk:
     def open(self, link: LinkId, secret: str, passcode: str | None = None) -> Visit:
         nobody = Use(User(None, None, None), UseKind.LINK_OPENED, Outcome.GRANTED, "192.0.2.1", "request")
         # A service of its own, as another replica has one.
-        service = Links(self.world.database, self.world.now, pepper=b"p" * 32, longest=LONGEST)
+        service = Links(self.world.database, self.world.now, pepper=Keyring(b"p" * 32), longest=LONGEST)
         return asyncio.run(service.open(link, secret, passcode, asked=nobody))
 
     def came(self, link: LinkId, secret: str, passcode: str | None = None) -> str:

@@ -16,6 +16,7 @@ from kheops.domain.principals import CapabilityPermissions, Person, Principal, U
 from kheops.domain.uses import UseKind
 from kheops.domain.viewer_tokens import VIEWER_TOKENS_AT_ONCE, ViewerDraft
 from kheops.errors import InvalidTokenError, KheopsError, OAuthError, TooManyRequestsError
+from kheops.identity.keyring import Keyring
 from kheops.identity.login import LoggedIn
 from kheops.identity.sessions import SessionSecrets
 from kheops.ids import AlbumId, StudyInstanceUID
@@ -29,7 +30,7 @@ from kheops.storage.lookup import HotLookup
 from kheops.storage.viewer_tokens import ViewerTokenParent
 from tests.service.control.world import ISSUER, World, at_once
 
-PEPPER = b"p" * 32
+PEPPER = Keyring(b"p" * 32)
 STUDY = StudyInstanceUID("1.2.3")
 
 

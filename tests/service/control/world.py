@@ -16,6 +16,7 @@ from kheops.domain.profiles import Profile
 from kheops.domain.resources import AlbumFlags
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import KheopsError
+from kheops.identity.keyring import Keyring
 from kheops.ids import AlbumId, AlbumPk, CapabilityId, SeriesInstanceUID, StudyInstanceUID
 from kheops.services.albums import Albums
 from kheops.services.capabilities import Capabilities
@@ -40,7 +41,7 @@ class World:
         self.albums = Albums(self.database, self.now, default_issuer=ISSUER)
         self.sharing = Sharing(self.database, self.now, default_issuer=ISSUER)
         self.capabilities = Capabilities(
-            self.database, self.now, pepper=b"p" * 32, longest=timedelta(365), default_issuer=ISSUER
+            self.database, self.now, pepper=Keyring(b"p" * 32), longest=timedelta(365), default_issuer=ISSUER
         )
 
     def now(self) -> datetime:

@@ -12,6 +12,7 @@ from kheops.domain.principals import Person
 from kheops.domain.uses import UseKind
 from kheops.domain.webhooks import WebhookDraft, WebhookEvent
 from kheops.errors import OutboundError
+from kheops.identity.keyring import Keyring
 from kheops.identity.sealed_keys import KeySealer
 from kheops.ids import AlbumId
 from kheops.outbound.guard import OutboundGuard
@@ -57,7 +58,7 @@ class OutboxWorld(World):
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self.sealer = KeySealer(PEPPER)
+        self.sealer = KeySealer(Keyring(PEPPER))
         self.webhooks = Webhooks(
             self.database, self.now, default_issuer=ISSUER, guard=OutboundGuard(plain_http=True), sealer=self.sealer
         )

@@ -320,7 +320,6 @@ def test_fields_and_keys_that_are_ignored_are_named(service: Service, alice: Som
     (found,) = answer.json
     assert {"00100010", "00100020"} <= set(found)
     assert answer.all("warning") == [
-        '299 kheops "The fuzzymatching parameter is not supported. Only literal matching has been performed."',
         '299 kheops "These keys were not matched on: Manufacturer"',
         '299 kheops "These fields are not available: Modalty, 00080080"',
     ]

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from kheops.domain.principals import Person
+from kheops.identity.keyring import Keyring
 from kheops.identity.sealed_keys import KeySealer
 from kheops.ids import AlbumId, new_album_id
 from kheops.outbound.guard import OutboundGuard
@@ -71,7 +72,7 @@ def told(world: StoreWorld, far: Receiver) -> dict[str, dict[str, Any]]:
     async def body() -> None:
         guard = OutboundGuard(allowed=[far.destination])
         sender = WebhookSender(
-            world.database, world.now, guard=guard, sealer=KeySealer(b"p" * 32), host="https://kheops.example"
+            world.database, world.now, guard=guard, sealer=KeySealer(Keyring(b"p" * 32)), host="https://kheops.example"
         )
         await Outbox(world.database, world.now, sender.senders()).run_once()
         await guard.aclose()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pydicom
 
 from local.smoke.dicom_files import DicomFile, load, new_uid
-from tests.dicom_files import a_file, multipart
+from tests.dicom_files import a_file, bundled, multipart
 from tests.postgres import Server
 from tests.system.clients import slide
 from tests.system.running import StoreKind, System, start_system
@@ -48,6 +48,8 @@ class Scene:
     """The other two series of the same study."""
     multi_frame: DicomFile
     jpeg_2000: DicomFile
+    run_length: DicomFile
+    jpeg_ls: DicomFile
     palette: DicomFile
     """An object with bulk data besides its pixels."""
     slide: tuple[DicomFile, ...]
@@ -66,7 +68,8 @@ class Scene:
     @property
     def studies(self) -> set[str]:
         """The studies of which Bob reads something."""
-        return {self.shared[0].study, self.multi_frame.study, self.jpeg_2000.study, self.palette.study, self.slide[0].study}
+        single = (self.multi_frame, self.jpeg_2000, self.run_length, self.jpeg_ls, self.palette)
+        return {file.study for file in (self.shared[0], *single, self.slide[0])}
 
     @property
     def credentials(self) -> dict[str, Credential]:
@@ -109,7 +112,12 @@ def set_scene(postgres: Server, folder: Path, *, store: StoreKind, origin: str) 
         )
         with system.client("alice") as alice, system.client("bob") as bob:
             assert bob.get("/albums").status_code == 200
-            bodies = [file.body for file in (*data.multi_series, data.multi_frame, data.jpeg_2000)]
+            run_length, jpeg_ls = (
+                _described(bundled(name)).with_uids(study=new_uid(), series=new_uid(), instance=new_uid())
+                for name in ("MR_small_RLE.dcm", "MR_small_jpeg_ls_lossless.dcm")
+            )
+            single = (data.multi_frame, data.jpeg_2000, run_length, jpeg_ls)
+            bodies = [file.body for file in (*data.multi_series, *single)]
             stored = alice.post(
                 "/studies",
                 content=multipart(*bodies, *levels, hidden_of_the_slide, palette),
@@ -118,7 +126,7 @@ def set_scene(postgres: Server, folder: Path, *, store: StoreKind, origin: str) 
             assert stored.status_code == 200, stored.text
             album = alice.post("/albums", data={"name": "Tumour board"}).json()["album_id"]
             scene_files = tuple(_described(body) for body in (*levels, palette))
-            for file in (data.shared[0], data.multi_frame, data.jpeg_2000, *scene_files):
+            for file in (data.shared[0], *single, *scene_files):
                 assert alice.put(f"{file.series_path}/albums/{album}").status_code == 201
             assert alice.put(f"/albums/{album}/users/bob").status_code == 201
             link = alice.post(
@@ -134,6 +142,8 @@ def set_scene(postgres: Server, folder: Path, *, store: StoreKind, origin: str) 
             hidden=data.withheld,
             multi_frame=data.multi_frame,
             jpeg_2000=data.jpeg_2000,
+            run_length=run_length,
+            jpeg_ls=jpeg_ls,
             palette=scene_files[2],
             slide=scene_files[:2],
         )

@@ -14,13 +14,16 @@ from kheops.dicomweb.media_types import (
     negotiate_dicom,
     negotiate_frames,
     negotiate_instance,
-    negotiate_json,
+    negotiate_search,
+    negotiate_store,
     prefers_zip,
 )
 from kheops.errors import NotAcceptableError
 
 DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+XML = 'multipart/related; type="application/dicom+xml"'
+SEARCH = ["application/dicom+json", "application/json", XML, "application/dicom+xml"]
 J2K = "1.2.840.10008.1.2.4.90"
 
 
@@ -46,14 +49,14 @@ J2K = "1.2.840.10008.1.2.4.90"
     ],
 )
 def test_searches_answer_json(header: list[str], content_type: str) -> None:
-    assert negotiate_json(Accept(header)) == content_type
+    assert negotiate_search(Accept(header)).media_type == content_type
 
 
 @pytest.mark.parametrize(
     "header",
     [
         "text/html",
-        'multipart/related; type="application/dicom+xml"',
+        'multipart/related; type="application/dicom"',
         "*/*;q=0",
         "*/json",
         "application",
@@ -66,18 +69,48 @@ def test_searches_answer_json(header: list[str], content_type: str) -> None:
 )
 def test_what_cannot_be_had_is_not_acceptable_and_the_answer_lists_what_can(header: str) -> None:
     with pytest.raises(NotAcceptableError) as refused:
-        negotiate_json(Accept([header]))
-    assert refused.value.available == ["application/dicom+json", "application/json"]
+        negotiate_search(Accept([header]))
+    assert refused.value.available == SEARCH
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        XML,
+        "multipart/related; type=application/dicom+xml",
+        "application/dicom+xml",
+        "application/dicom+xml, application/dicom+json;q=0.5",
+        "application/json;q=0, application/dicom+json;q=0, */*",
+    ],
+)
+def test_who_prefers_xml_gets_a_part_for_each_object(header: str) -> None:
+    assert negotiate_search(Accept([header])).media_type == "application/dicom+xml"
+
+
+@pytest.mark.parametrize(
+    ("header", "content_type"),
+    [
+        ([], "application/dicom+json"),
+        (["*/*"], "application/dicom+json"),
+        (["application/json"], "application/json"),
+        (["application/dicom+xml"], "application/dicom+xml"),
+        (["application/dicom+xml;q=0.1, application/dicom+json"], "application/dicom+json"),
+    ],
+)
+def test_a_store_request_is_answered_in_json_or_xml(header: list[str], content_type: str) -> None:
+    assert negotiate_store(Accept(header)) == content_type
+    with pytest.raises(NotAcceptableError):
+        negotiate_store(Accept(["multipart/related; type=application/dicom+xml, text/html"]))
 
 
 def test_the_accept_parameter_takes_the_place_of_the_header() -> None:
-    assert negotiate_json(Accept(["text/html"], ["application/json"])) == "application/json"
+    assert negotiate_search(Accept(["text/html"], ["application/json"])).media_type == "application/json"
     with pytest.raises(NotAcceptableError):
-        negotiate_json(Accept(["application/json"], ["text/html"]))
+        negotiate_search(Accept(["application/json"], ["text/html"]))
 
 
 def test_a_plus_sign_lost_in_the_query_string_is_found_again() -> None:
-    assert negotiate_json(Accept((), ["application/dicom json"])) == "application/dicom+json"
+    assert negotiate_search(Accept((), ["application/dicom json"])).media_type == "application/dicom+json"
 
 
 @pytest.mark.parametrize(
@@ -234,7 +267,7 @@ def test_a_search_is_a_download_only_for_who_prefers_one(header: str, expected: 
 def test_a_search_that_takes_neither_is_told_of_both() -> None:
     with pytest.raises(NotAcceptableError) as refused:
         prefers_zip(Accept(["text/html"]))
-    assert refused.value.available == ["application/dicom+json", "application/json", "application/zip"]
+    assert refused.value.available == [*SEARCH, "application/zip"]
 
 
 def test_a_study_is_a_download_only_for_who_prefers_one() -> None:

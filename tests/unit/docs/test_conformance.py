@@ -11,8 +11,9 @@ from kheops.dicomweb.media_types import (
     negotiate_dicom,
     negotiate_frames,
     negotiate_instance,
-    negotiate_json,
     negotiate_rendered,
+    negotiate_search,
+    negotiate_store,
 )
 from kheops.dicomweb.query import parse_query
 from kheops.dicomweb.renderable import IMAGE_TYPES, Renderable
@@ -63,7 +64,8 @@ def test_keys_of_order_are_taken_and_the_first_is_the_default() -> None:
 
 def test_media_types_are_those_that_a_refusal_lists() -> None:
     negotiations: dict[str, Callable[[Accept], object]] = {
-        "search, metadata": negotiate_json,
+        "search, metadata": negotiate_search,
+        "store": negotiate_store,
         "study, series": negotiate_dicom,
         "instance": negotiate_instance,
         "bulk data": negotiate_bulkdata,

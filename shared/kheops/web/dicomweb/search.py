@@ -7,11 +7,14 @@ from typing import Final
 from starlette.responses import Response
 
 from kheops.dicomweb.attributes import Level
-from kheops.dicomweb.media_types import ZIP, negotiate_json, prefers_zip
+from kheops.dicomweb.media_types import ZIP, negotiate_search, prefers_zip
+from kheops.dicomweb.multipart import new_boundary
+from kheops.dicomweb.native_xml import XML
 from kheops.dicomweb.query import Query, parse_query
 from kheops.dicomweb.resources import InstancesOf, Series, SeriesOf, Studies, Study
 from kheops.domain.uses import UseKind
 from kheops.services.search_answers import Answers, Returned, returned
+from kheops.services.xml_answers import xml_content_type, xml_parts
 from kheops.storage.catalog_search import Page
 from kheops.web.call import AsgiResponse, Call
 from kheops.web.declaration import JSON, Answer, Declaration, Parameter
@@ -35,7 +38,7 @@ SEARCH: Final = Declaration(
     {
         200: Answer(
             "What matches, and is the caller's to see.",
-            {"application/dicom+json": DICOM_JSON, JSON: DICOM_JSON},
+            {"application/dicom+json": DICOM_JSON, JSON: DICOM_JSON, "multipart/related": ANYTHING},
             {"X-Total-Count": COUNT, "Warning": TEXT},
         )
     },
@@ -43,7 +46,7 @@ SEARCH: Final = Declaration(
         Parameter("includefield", "Attributes to return, by keyword or tag; all for all.", repeated=True),
         Parameter("limit", "How many matches at most.", whole(least=1, most=999_999_999)),
         Parameter("offset", "How many matches are passed over.", whole(least=0, most=999_999_999)),
-        Parameter("fuzzymatching", "Of no effect but a warning.", FLAG),
+        Parameter("fuzzymatching", "Whether names match word by word and by sound.", FLAG),
         Parameter("PatientID", "A key to match; others go by keyword or tag likewise."),
         *SOURCE,
         ACCEPT,
@@ -99,7 +102,8 @@ async def search_all_instances(call: Call) -> AsgiResponse:
 
 async def _search(call: Call, level: Level, below: Study | Series | None) -> AsgiResponse:
     query = parse_query(level, call.query())
-    media_type = negotiate_json(accept(call))
+    media_type = negotiate_search(accept(call)).media_type
+    boundary = new_boundary() if media_type == XML else None
     page = await call.process.search.find(
         asked_from(call, UseKind.SEARCH, query.source),
         query,
@@ -110,11 +114,13 @@ async def _search(call: Call, level: Level, below: Study | Series | None) -> Asg
     answers = Answers(level=level, keywords=returns.keywords, found=page.found, api_root=call.api_root)
     headers = [
         *ANSWER_HEADERS,
-        (b"content-type", media_type.encode()),
+        (b"content-type", (media_type if boundary is None else xml_content_type(boundary)).encode()),
         (b"x-total-count", b"%d" % page.total),
         *((b"warning", f'299 kheops "{words}"'.encode()) for words in _warnings(query, page, returns)),
     ]
     leave = call.process.search.hold(page)
+    if boundary is not None:
+        return StreamResponse(status=200, headers=headers, chunks=xml_parts(answers.chunks(), boundary), abort=leave)
     if answers.is_small:
         leave()
         response = Response(answers.encoded())
@@ -138,8 +144,6 @@ def _warnings(query: Query, page: Page, returns: Returned) -> Iterator[str]:
     more = page.total - query.offset - len(page.found)
     if more > 0:
         yield f"There are {more} additional results that can be requested"
-    if query.fuzzymatching:
-        yield "The fuzzymatching parameter is not supported. Only literal matching has been performed."
     if query.unknown_keys:
         yield f"These keys were not matched on: {_listed(query.unknown_keys)}"
     not_available = (*query.unknown_fields, *returns.ignored_fields)

@@ -27,6 +27,9 @@ _REFUSED: Final = ("anonymize", "presentationUID", "presentationSeriesUID", "reg
 _SIDE: Final = whole(least=1, most=10_000)
 _FREE_SIDE: Final = 10_000
 _NUMBER: Final = text(pattern=r"^-?[0-9]{1,6}$")
+_AS_STORED: Final = "*"
+"""As WADO-RS has it, where this service is older: npm's dicomweb-client sends it unless told otherwise."""
+_TRANSFER_SYNTAX: Final = text(most=64, pattern=r"^(\*|[0-9]+(\.[0-9]+)*)$")
 
 WADO: Final = Declaration(
     "Retrieve an instance, or what it shows (WADO-URI)",
@@ -41,7 +44,7 @@ WADO: Final = Declaration(
         Parameter("seriesUID", "The series.", UID, required=True),
         Parameter("objectUID", "The instance.", UID, required=True),
         Parameter("contentType", "Media types, the best one first; in place of the Accept header."),
-        Parameter("transferSyntax", "Of application/dicom.", UID),
+        Parameter("transferSyntax", "Of application/dicom; `*` for the one that is stored.", _TRANSFER_SYNTAX),
         Parameter("frameNumber", "The frame that is shown.", whole(least=1, most=_MOST_FRAME)),
         Parameter("rows", "The height to fit into.", _SIDE),
         Parameter("columns", "The width to fit into.", _SIDE),
@@ -198,10 +201,12 @@ def _frame(value: str) -> int:
 
 
 def _transfer_syntax(value: str) -> str:
+    if value == _AS_STORED:
+        return value
     try:
         return transfer_syntax_uid(value)
     except InvalidIdentifierError:
-        raise BadQueryParameterError("'transferSyntax' is no UID.") from None
+        raise BadQueryParameterError("'transferSyntax' is neither a UID nor '*'.") from None
 
 
 def _viewport(given: dict[str, str]) -> Viewport | None:

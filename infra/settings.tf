@@ -1,0 +1,80 @@
+# The environment of every service and job. tests/infra holds it against kheops.config and docs/settings.md.
+
+locals {
+  database_urls = {
+    for name, user in google_sql_user.this : name => join("", [
+      "postgresql://", urlencode(user.name), "@/", google_sql_database.this.name,
+      "?cloud_sql=", google_sql_database_instance.this.connection_name, "&ip_type=private",
+    ])
+  }
+
+  issuers = [
+    for each in var.issuers : merge(each, contains(var.confidential_issuers, each.issuer) ? {
+      client_secret = "${local.secret_references[local.client_secret_ids[each.issuer]]}"
+    } : {})
+  ]
+
+  # Always the newest version.
+  secret_references = {
+    for id, secret in google_secret_manager_secret.this : id => "sm://${secret.id}/versions/latest"
+  }
+
+  settings = merge(var.settings, {
+    KHEOPS_ADMINISTRATORS = jsonencode(var.administrators)
+    KHEOPS_FORWARDED_HOPS = tostring(var.forwarded_hops)
+    KHEOPS_ISSUERS        = jsonencode(local.issuers)
+    KHEOPS_MAX_INSTANCES  = tostring(local.instances)
+    KHEOPS_PUBLIC_URL     = "https://${var.domain}"
+    KHEOPS_SESSION_KEY    = local.secret_references["session-key"]
+    KHEOPS_STORE_KIND     = "google"
+    KHEOPS_STORE_URL      = "https://healthcare.googleapis.com/v1/${google_healthcare_dicom_store.this.id}"
+    KHEOPS_TOKEN_PEPPER   = local.secret_references["token-pepper"]
+    }, var.smtp_password_secret == null ? {} : {
+    KHEOPS_MAIL_SMTP_PASSWORD = "sm://projects/${var.project}/secrets/${var.smtp_password_secret}/versions/latest"
+  })
+
+  # By service account, since each logs in to the database as itself.
+  environments = {
+    for name, url in local.database_urls : name => merge(local.settings, { KHEOPS_DATABASE_URL = url })
+  }
+
+  # What var.settings may give. Of the rest, those above are not for it, and those of local.local_settings are for
+  # other stores and for development.
+  optional_settings = toset([
+    "KHEOPS_ALLOWED_ORIGINS",
+    "KHEOPS_CAPABILITY_DAYS",
+    "KHEOPS_COMPARE_UPLOADS",
+    "KHEOPS_DIGEST_SECONDS",
+    "KHEOPS_EMAIL_FROM_USERINFO",
+    "KHEOPS_HELD_BYTES",
+    "KHEOPS_INVITATION_DAYS",
+    "KHEOPS_LEASE_SECONDS",
+    "KHEOPS_LINK_DAYS",
+    "KHEOPS_LOG_LEVEL",
+    "KHEOPS_MAIL_FROM",
+    "KHEOPS_MAIL_SMTP_HOST",
+    "KHEOPS_MAIL_SMTP_PORT",
+    "KHEOPS_MAIL_SMTP_TLS",
+    "KHEOPS_MAIL_SMTP_USER",
+    "KHEOPS_ORPHAN_DAYS",
+    "KHEOPS_SECRET_OVERLAP_DAYS",
+    "KHEOPS_SECRET_REFRESH_SECONDS",
+    "KHEOPS_SHARED_SERIES",
+    "KHEOPS_STORE_FIRST_BYTE_SECONDS",
+    "KHEOPS_STORE_SILENCE_SECONDS",
+    "KHEOPS_STREAMS_PER_PERSON",
+    "KHEOPS_STREAM_WAIT_SECONDS",
+  ])
+
+  local_settings = toset([
+    "KHEOPS_DATABASE_PASSWORD",   # the database is logged in to by IAM
+    "KHEOPS_DATABASE_POOL",       # local.connections_per_instance counts on its default
+    "KHEOPS_LOOKUP_THREADS",      # likewise
+    "KHEOPS_MAIL_FOLDER",         # a container's folder is gone with it
+    "KHEOPS_ORTHANC_URL",         # of another store
+    "KHEOPS_OUTBOUND_ALLOWED",    # would open the metadata server to webhooks
+    "KHEOPS_OUTBOUND_PLAIN_HTTP", # nothing leaves unencrypted
+    "KHEOPS_STORE_PASSWORD",      # of another store
+    "KHEOPS_STORE_USER",          # likewise
+  ])
+}

@@ -1,0 +1,125 @@
+"""The load balancer's routing, made from the route tables of the code.
+
+``python -m local.terraform.url_map`` writes ``infra/routes.tf.json``. A rule says which service takes the paths of some
+templates (`path_template_match` of the URL map: ``*`` is one segment, a final ``**`` any number of them); what no rule
+names goes to the default. The rules are the fewest that give each route to the service that has it.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kheops.web import api_service, pages_service
+from kheops.web.openapi import data_operations
+
+__all__ = ["DEFAULT", "ROUTES", "Rule", "public_templates", "routes_file", "rules"]
+
+ROUTES: Final = Path(__file__).resolve().parents[2] / "infra" / "routes.tf.json"
+DEFAULT: Final = "web"
+"""Whose page says that there is nothing here."""
+_API: Final = ("/api", "/api/link/{token}")
+"""What stands before the templates of both planes."""
+_REST: Final = ("/api", "/.well-known")
+"""Of the control plane where nothing else is said, so that what is not there is answered as the API answers."""
+_VARIABLE: Final = re.compile(r"\{[a-z]+\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which service takes which paths; an earlier rule goes first.
+
+    Parameters
+    ----------
+    service
+        The folder below ``functions``.
+    paths
+        Templates as the URL map has them.
+    """
+
+    service: str
+    paths: tuple[str, ...]
+
+
+def public_templates() -> Mapping[str, frozenset[str]]:
+    """Return the templates of all public routes by service, from the root, with variables as ``{name}``."""
+    data_plane = {operation.template for operation in data_operations()}
+    control_plane = {route.template for route in api_service.TABLE.routes}
+    return {
+        "dicomweb": frozenset(f"{before}{template}" for before in _API for template in data_plane),
+        "api": frozenset(f"{before}{template}" for before in _API for template in control_plane)
+        | frozenset(route.template for route in api_service.WELL_KNOWN.routes),
+        "web": frozenset(route.template for route in pages_service.TABLE.routes),
+    }
+
+
+def rules(templates: Mapping[str, Iterable[str]]) -> list[Rule]:
+    """Return the rules that give each template to its service.
+
+    Parameters
+    ----------
+    templates
+        As `public_templates` returns them.
+
+    Raises
+    ------
+    ValueError
+        If two services have the same path: no routing by path could tell them apart.
+    """
+    segments = {service: {_segments(each) for each in paths} for service, paths in templates.items()}
+    prefixes: dict[str, set[tuple[str, ...]]] = {}
+    for service, routes in segments.items():
+        others = [route for other, routes in segments.items() if other != service for route in routes]
+        for route in routes:
+            prefix = _own_prefix(route, others)
+            if service != _inherited(prefix):
+                prefixes.setdefault(service, set()).add(prefix)
+    found = [Rule(service, _both_forms(prefixes[service])) for service in sorted(prefixes)]
+    return [*found, Rule("api", _both_forms({_segments(rest) for rest in _REST}))]
+
+
+def routes_file(found: Iterable[Rule]) -> str:
+    """Return the text of the file for Terraform."""
+    routes = {"default": DEFAULT, "rules": [{"service": rule.service, "paths": rule.paths} for rule in found]}
+    made = "Made by python -m local.terraform.url_map from the route tables of the code; do not edit."
+    return json.dumps({"//": made, "locals": {"routes": routes}}, indent=2) + "\n"
+
+
+def _segments(template: str) -> tuple[str, ...]:
+    return tuple(_VARIABLE.sub("*", segment) for segment in template.removeprefix("/").split("/"))
+
+
+def _own_prefix(route: tuple[str, ...], others: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the shortest beginning of a route that no route of another service can have."""
+    for length in range(1, len(route) + 1):
+        prefix = route[:length]
+        if not any(_can_begin(other, prefix) for other in others):
+            return prefix
+    raise ValueError(f"/{'/'.join(route)} is a path of more than one service")
+
+
+def _can_begin(route: tuple[str, ...], prefix: tuple[str, ...]) -> bool:
+    return len(route) >= len(prefix) and all(
+        own == other or "*" in {own, other} for own, other in zip(prefix, route, strict=False)
+    )
+
+
+def _inherited(prefix: tuple[str, ...]) -> str:
+    return "api" if f"/{prefix[0]}" in _REST else DEFAULT
+
+
+def _both_forms(prefixes: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return each prefix as it is and with anything below it."""
+    paths = sorted(f"/{'/'.join(prefix)}" for prefix in prefixes)
+    return tuple(form for path in paths for form in (path, f"{path}/**"))
+
+
+def main() -> None:
+    """Write the file."""
+    ROUTES.write_text(routes_file(rules(public_templates())), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

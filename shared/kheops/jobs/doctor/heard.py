@@ -1,0 +1,42 @@
+"""What the code under examination logged: it tells callers less than whoever runs it needs."""
+
+import logging
+from types import TracebackType
+from typing import Self
+
+from typing_extensions import override
+
+__all__ = ["Heard"]
+
+
+class Heard(logging.Handler):
+    """Takes the log of ``kheops`` for the time of an examination; nothing else gets it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._records: list[logging.LogRecord] = []
+        self._logger = logging.getLogger("kheops")
+        self._propagated = True
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
+
+    def __enter__(self) -> Self:
+        self._propagated, self._logger.propagate = self._logger.propagate, False
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._propagated
+
+    def last(self, event: str, field: str) -> str | None:
+        """Return a field of the latest event of a name; ``None`` if there was none."""
+        for record in reversed(self._records):
+            if record.getMessage() == event:
+                value = getattr(record, field, None)
+                return None if value is None else str(value)
+        return None
