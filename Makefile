@@ -68,14 +68,30 @@ bench-quick: set-up-bench  ## CPU per request against nginx auth_request, in one
 bench-qido: set-up  ## Database time of study lists in a catalog of 1,000,000 series
 	@$(BIN)/python -m tests.benchmarks.qido
 
+.PHONY: infra-check
+infra-check: set-up-infra  ## Check the Terraform configuration: form, schema, tests with a mocked provider, checkov
+	@local/terraform/check.sh
+
+.PHONY: infra-lock
+infra-lock: set-up  ## Write the lock files of the image's build and of infra-check anew
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | $(BIN)/uv pip compile --quiet --upgrade --generate-hashes \
+		--no-annotate --no-header --no-emit-find-links - -o requirements-build.lock
+	$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-annotate --no-header --no-emit-find-links \
+		local/terraform/requirements.in -o local/terraform/requirements.lock
+
 .PHONY: set-up
 set-up:  ## Make .venv and install PostgreSQL where absent
 	@local/setup.sh $(STORE_SET_UP) $(IDP_SET_UP)
 
 .PHONY: set-up-everything
 set-up-everything:
-	@local/setup.sh orthanc archivers
+	@local/setup.sh orthanc archivers clients
 	@local/setup.sh keycloak || echo 'set-up: the tests that need Keycloak will be skipped' >&2
+	@local/setup.sh terraform || echo 'set-up: the tests that need Terraform will be skipped' >&2
+
+.PHONY: set-up-infra
+set-up-infra:
+	@local/setup.sh terraform
 
 .PHONY: set-up-bench
 set-up-bench:

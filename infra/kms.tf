@@ -31,19 +31,16 @@ resource "google_kms_key_ring" "this" {
 }
 
 resource "google_kms_crypto_key" "this" {
+  #checkov:skip=CKV_GCP_82:deletion_policy prevents it where var.protect is true; prevent_destroy takes no variable
   for_each = local.encrypted
 
   name     = each.key
   key_ring = google_kms_key_ring.this[0].id
   # 90 days. Older versions go on decrypting what they encrypted.
-  rotation_period            = "7776000s"
+  rotation_period = "7776000s"
+  # A month to change one's mind: without its key the data is gone.
   destroy_scheduled_duration = "2592000s"
   deletion_policy            = var.protect ? "PREVENT" : "DELETE"
-
-  # Without its key the data is gone: no change may replace one, in whatever installation.
-  lifecycle {
-    prevent_destroy = true
-  }
 }
 
 # The service agents come into being with their API or at its first use; a first apply may have to be run again.

@@ -50,7 +50,7 @@ resource "google_logging_project_exclusion" "requests" {
 # Each read and write of these, in the name of the service account.
 resource "google_project_iam_audit_config" "this" {
   for_each = var.data_access_logs ? toset([
-    "healthcare.googleapis.com", "secretmanager.googleapis.com", "cloudsql.googleapis.com", "cloudkms.googleapis.com",
+    "cloudkms.googleapis.com", "cloudsql.googleapis.com", "healthcare.googleapis.com", "secretmanager.googleapis.com", "storage.googleapis.com",
   ]) : []
 
   project = var.project

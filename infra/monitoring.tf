@@ -43,14 +43,14 @@ locals {
       filter   = "resource.type = \"cloud_run_revision\" AND metric.type = \"run.googleapis.com/request_count\" AND metric.labels.response_code_class = \"5xx\""
       of       = "resource.type = \"cloud_run_revision\" AND metric.type = \"run.googleapis.com/request_count\""
       above    = 0.01
-      for      = "300s"
+      lasts    = "300s"
       severity = "ERROR"
     }
     slow = {
       says     = "The control plane takes longer than two seconds for one request in twenty."
       filter   = "resource.type = \"cloud_run_revision\" AND metric.type = \"run.googleapis.com/request_latencies\" AND resource.labels.service_name = \"${var.name}-api\""
       above    = 2000
-      for      = "600s"
+      lasts    = "600s"
       aligner  = "ALIGN_PERCENTILE_95"
       severity = "WARNING"
     }
@@ -58,7 +58,7 @@ locals {
       says     = "A service has all the instances that it may have; callers wait. Raise max_instances in var.services."
       filter   = "resource.type = \"cloud_run_revision\" AND metric.type = \"run.googleapis.com/container/instance_count\" AND resource.labels.service_name = \"${var.name}-dicomweb\""
       above    = var.services.dicomweb.max_instances - 0.5
-      for      = "600s"
+      lasts    = "600s"
       aligner  = "ALIGN_MAX"
       severity = "WARNING"
     }
@@ -66,7 +66,7 @@ locals {
       says     = "A job has failed: migrations, reconcile, deliveries, purge, or the check of the audit chain."
       filter   = "resource.type = \"cloud_run_job\" AND metric.type = \"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result = \"failed\""
       above    = 0
-      for      = "0s"
+      lasts    = "0s"
       aligner  = "ALIGN_DELTA"
       severity = "ERROR"
     }
@@ -74,7 +74,7 @@ locals {
       says     = "The database's processors are nine tenths busy."
       filter   = "resource.type = \"cloudsql_database\" AND metric.type = \"cloudsql.googleapis.com/database/cpu/utilization\""
       above    = 0.9
-      for      = "600s"
+      lasts    = "600s"
       aligner  = "ALIGN_MEAN"
       severity = "WARNING"
     }
@@ -82,7 +82,7 @@ locals {
       says     = "The database's disk is nine tenths full."
       filter   = "resource.type = \"cloudsql_database\" AND metric.type = \"cloudsql.googleapis.com/database/disk/utilization\""
       above    = 0.9
-      for      = "600s"
+      lasts    = "600s"
       aligner  = "ALIGN_MEAN"
       severity = "ERROR"
     }
@@ -90,7 +90,7 @@ locals {
       says     = "Four fifths of the database's connections are taken."
       filter   = "resource.type = \"cloudsql_database\" AND metric.type = \"cloudsql.googleapis.com/database/postgresql/num_backends\""
       above    = 0.8 * local.max_connections
-      for      = "300s"
+      lasts    = "300s"
       aligner  = "ALIGN_MAX"
       severity = "WARNING"
     }
@@ -98,7 +98,7 @@ locals {
       says     = "A notification of the store was given up after twenty attempts."
       filter   = "resource.type = \"pubsub_subscription\" AND metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.labels.subscription_id = \"${var.name}-undelivered\""
       above    = 0
-      for      = "0s"
+      lasts    = "0s"
       aligner  = "ALIGN_MAX"
       severity = "WARNING"
     }
@@ -106,7 +106,7 @@ locals {
       says     = "Logs could not be written into the audit bucket."
       filter   = "resource.type = \"logging_sink\" AND metric.type = \"logging.googleapis.com/exports/error_count\""
       above    = 0
-      for      = "0s"
+      lasts    = "0s"
       aligner  = "ALIGN_DELTA"
       severity = "ERROR"
     }
@@ -175,7 +175,7 @@ resource "google_monitoring_alert_policy" "this" {
       denominator_filter = lookup(each.value, "of", null)
       comparison         = "COMPARISON_GT"
       threshold_value    = each.value.above
-      duration           = each.value.for
+      duration           = each.value.lasts
 
       aggregations {
         alignment_period     = "300s"

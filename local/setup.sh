@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Sets up what `make` needs on Debian 12 with Python 3.11, and again only what has changed since.
 #
-#   local/setup.sh [orthanc] [archivers] [keycloak] [bench] [terraform]
+#   local/setup.sh [orthanc] [archivers] [clients] [keycloak] [bench] [terraform]
 #
 # Always: the virtual environment .venv, by the hashes of requirements-dev.lock, and PostgreSQL 13 or later.
 # orthanc: Orthanc with its DICOMweb plug-in, and DCMTK.   archivers: Info-ZIP and 7-Zip.   bench: nginx and wrk.
+# clients: Chromium, DCMTK, curl, and npm's dicomweb-client, which the tests drive; Node and npm have to be there.
 # keycloak: Keycloak's distribution from Maven Central, into .local/cache; Java 17 or later and Maven.
 # terraform: a stand-in for Terraform's google provider, and checkov, in an environment of their own. Terraform itself
 # has to be there.
@@ -77,6 +78,17 @@ has_orthanc() {
     has_commands Orthanc storescu dcmdump &&
         [ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] &&
         ls /usr/share/orthanc/plugins/*[Gg]dcm*.so >/dev/null 2>&1
+}
+
+has_browser() { has_commands chromium || has_commands google-chrome; }
+
+browser_client() {
+    local folder=tests/system/clients/npm
+    if cmp -s $folder/package-lock.json $folder/node_modules/.installed-from; then return; fi
+    has_commands npm || fail "The client that runs in browsers needs npm on the PATH; its tests will not run."
+    say "installing npm's dicomweb-client by the hashes of $folder/package-lock.json"
+    (cd $folder && npm ci --silent --ignore-scripts --no-audit --no-fund)
+    cp $folder/package-lock.json $folder/node_modules/.installed-from
 }
 
 has_keycloak() { [ -d ".local/cache/keycloak-$KEYCLOAK_VERSION" ]; }
@@ -159,8 +171,8 @@ has_commands() {
 
 for argument in "$@"; do
     case $argument in
-    orthanc | archivers | keycloak | bench | terraform) ;;
-    *) fail "unknown argument '$argument'; there are: orthanc, archivers, keycloak, bench, terraform" ;;
+    orthanc | archivers | clients | keycloak | bench | terraform) ;;
+    *) fail "unknown argument '$argument'; there are: orthanc, archivers, clients, keycloak, bench, terraform" ;;
     esac
 done
 
@@ -174,6 +186,11 @@ for argument in "$@"; do
         has_orthanc || fail "Orthanc is not where Debian's packages put it: see has_orthanc in this script."
         ;;
     archivers) has_commands unzip 7zz || debian_packages 'Info-ZIP and 7-Zip' unzip 7zip ;;
+    clients)
+        has_browser || debian_packages Chromium chromium fonts-dejavu-core
+        has_commands curl dcmdump || debian_packages 'curl and DCMTK' curl dcmtk
+        browser_client
+        ;;
     keycloak) keycloak ;;
     bench) has_bench || debian_packages 'nginx and wrk' nginx wrk ;;
     terraform) terraform_checks ;;

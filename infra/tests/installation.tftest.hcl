@@ -72,41 +72,9 @@ run "again_changes_nothing" {
   command = plan
 }
 
-run "with_everything_that_can_be_chosen" {
-  variables {
-    client_secrets       = { "https://login.example.org" = "a secret of the tests" }
-    confidential_issuers = ["https://login.example.org"]
-    events_enabled       = true
-    cmek                 = true
-    dns_zone             = "example-org"
-    smtp_password_secret = "smtp-password"
-    settings             = { KHEOPS_MAIL_FROM = "kheops@example.org", KHEOPS_MAIL_SMTP_HOST = "smtp.example.org", KHEOPS_MAIL_SMTP_USER = "kheops" }
-    vpc_service_controls = { access_policy = "1234567890", dry_run = false }
-    budget               = { billing_account = "012345-6789AB-CDEF01", amount = 1000 }
-  }
-
-  assert {
-    condition     = google_cloud_run_v2_service.events[0].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.events[0].invoker_iam_disabled != true
-    error_message = "Nobody but Google's own services, as the caller, reaches the events service."
-  }
-
-  assert {
-    condition     = google_cloud_run_v2_service_iam_member.caller_pushes[0].member == google_service_account.caller.member
-    error_message = "The caller, and nobody else, may call the events service."
-  }
-
-  assert {
-    condition     = length(google_healthcare_dataset.this.encryption_spec) == 1 && google_sql_database_instance.this.encryption_key_name != null
-    error_message = "Images and database are encrypted under keys of your own."
-  }
-
-  assert {
-    condition     = alltrue([for service in google_cloud_run_v2_service.public : service.template[0].vpc_access[0].egress == "ALL_TRAFFIC"])
-    error_message = "Inside a perimeter all traffic goes through the network."
-  }
-}
-
 run "traffic_is_held_back" {
+  command = plan
+
   variables {
     hold_traffic = { dicomweb = "kheops-dicomweb-00007-abc" }
   }
@@ -123,6 +91,8 @@ run "traffic_is_held_back" {
 }
 
 run "an_installation_to_throw_away" {
+  command = plan
+
   variables {
     protect   = false
     lock_logs = false
@@ -162,4 +132,38 @@ run "a_setting_that_terraform_makes_is_refused" {
   }
 
   expect_failures = [var.settings]
+}
+
+run "with_everything_that_can_be_chosen" {
+  variables {
+    client_secrets       = { "https://login.example.org" = "a secret of the tests" }
+    confidential_issuers = ["https://login.example.org"]
+    events_enabled       = true
+    cmek                 = true
+    dns_zone             = "example-org"
+    smtp_password_secret = "smtp-password"
+    settings             = { KHEOPS_MAIL_FROM = "kheops@example.org", KHEOPS_MAIL_SMTP_HOST = "smtp.example.org", KHEOPS_MAIL_SMTP_USER = "kheops" }
+    vpc_service_controls = { access_policy = "1234567890", dry_run = false }
+    budget               = { billing_account = "012345-6789AB-CDEF01", amount = 1000 }
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_service.events[0].ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY" && google_cloud_run_v2_service.events[0].invoker_iam_disabled != true
+    error_message = "Nobody but Google's own services, as the caller, reaches the events service."
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.caller_pushes[0].member == google_service_account.caller.member
+    error_message = "The caller, and nobody else, may call the events service."
+  }
+
+  assert {
+    condition     = length(google_healthcare_dataset.this.encryption_spec) == 1 && google_sql_database_instance.this.encryption_key_name != null
+    error_message = "Images and database are encrypted under keys of your own."
+  }
+
+  assert {
+    condition     = alltrue([for service in google_cloud_run_v2_service.public : service.template[0].vpc_access[0].egress == "ALL_TRAFFIC"])
+    error_message = "Inside a perimeter all traffic goes through the network."
+  }
 }

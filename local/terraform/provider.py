@@ -10,6 +10,7 @@ It cannot plan by itself: `terraform plan` needs the real provider.
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["serve"]
 
 _SCHEMA: Final = "GOOGLE_PROVIDER_SCHEMA"
 """The variable with the path of the schema."""
+_TYPE: Final = re.compile(r'"(google_[a-z0-9_]+)"')
 _WRITE_ONLY: Final = bytes([11 << 3, 1])
 """Field 11 of an attribute, `write_only`, set: the package's copy of the protocol is older than it."""
 
@@ -130,13 +132,25 @@ def _faults(value: Any, block: dict[str, Any], path: str) -> Iterator[str]:
                 yield from _faults(one, each["block"], f"{path}{name}.")
 
 
+def _of_configuration(schema: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the schema of the types that the configuration in a folder mentions.
+
+    Terraform starts a provider some ten times in a test, and reads all of its schema each time. A type that is
+    misspelt is in neither.
+    """
+    texts = [file.read_text("utf-8") for file in folder.glob("*.tf")]
+    mentioned = {name for text in texts for name in _TYPE.findall(text)}
+    kinds = ("resources", "data_sources")
+    return schema | {kind: {name: schema[kind][name] for name in mentioned & schema[kind].keys()} for kind in kinds}
+
+
 def serve() -> None:
     """Serve until Terraform ends it; the schema is the file that ``GOOGLE_PROVIDER_SCHEMA`` names."""
     # Not a setting of the services: the program that `local/setup.sh` writes sets it.
     path = os.environ.get(_SCHEMA)
     if path is None:
         sys.exit(f"{_SCHEMA} is not set: Terraform starts this by the program that local/setup.sh writes")
-    _StandIn.schema = json.loads(Path(path).read_text("utf-8"))
+    _StandIn.schema = _of_configuration(json.loads(Path(path).read_text("utf-8")), Path.cwd())
     tf.provider.ProviderServicer = _StandIn
     tf.runner.run_provider(_Identity())
 

@@ -1,12 +1,13 @@
 """The load balancer's routing, made from the route tables of the code.
 
-``python -m local.terraform.url_map`` writes ``infra/routes.tf.json``. A rule says which service takes the paths of some
-templates (`path_template_match` of the URL map: ``*`` is one segment, a final ``**`` any number of them); what no rule
-names goes to the default. The rules are the fewest that give each route to the service that has it.
+``python -m local.terraform.url_map`` writes ``infra/routes.tf.json``. A rule says which service takes the
+paths of some templates (`path_template_match` of the URL map: ``*`` is one segment, a final ``**`` any number of them);
+what no rule names goes to the default. The rules are the fewest that give each route to the service that has it.
 """
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,8 +118,12 @@ def _both_forms(prefixes: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Write the file."""
-    ROUTES.write_text(routes_file(rules(public_templates())), "utf-8")
+    """Write the file, or with the argument ``-`` to standard output."""
+    text = routes_file(rules(public_templates()))
+    if sys.argv[1:] == ["-"]:
+        sys.stdout.write(text)
+    else:
+        ROUTES.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,19 @@ from tests.entrypoints.serving import FUNCTIONS, HTTP_SERVICES
 MOST_SECONDS = 0.5
 """CPU of importing a service, on a machine like the ones that this project was measured on."""
 
-NEVER = ("aiohttp", "alembic", "google.auth", "numpy", "pydicom", "requests", "typer", "uvicorn")
+NEVER = (
+    "aiohttp",
+    "alembic",
+    "google.auth",
+    "google.cloud.secretmanager_v1",
+    "google.cloud.sql",
+    "grpc",
+    "numpy",
+    "pydicom",
+    "requests",
+    "typer",
+    "uvicorn",
+)
 """No service needs these to start. (jinja2 comes with Flask, which functions-framework imports.)"""
 ABSENT = {
     "api": (*NEVER, "httpx", "jwt", "cryptography", "msgspec", "kheops.archive.client", "kheops.web.pages"),

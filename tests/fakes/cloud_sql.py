@@ -1,12 +1,13 @@
 """A fake of a Cloud SQL instance: its Admin API, and the TLS server on port 3307 before a real PostgreSQL.
 
 It has: ``connectSettings`` and ``generateEphemeralCert`` of the Cloud SQL Admin API (v1beta4), with the API's error
-bodies; client certificates of an hour that the instance's own authority signs over the caller's key; TLS 1.3 that asks
-for one; IAM authentication as far as a certificate can tell: one that was made without a login token is not let in to a
-role of IAM's. PostgreSQL behind it trusts the Unix socket, and asks a role of its own for its password.
+bodies; client certificates of an hour that the instance's own authority signs over the caller's key; TLS 1.3 that
+asks for one; IAM authentication as far as a certificate can tell: one that was made without a login token is not let
+in to a role of IAM's. PostgreSQL behind it trusts the Unix socket, and asks a role of its own for its password.
 It lacks everything else of the API, PSC, DNS names, and the check of what the login token is worth.
 
-Source: https://cloud.google.com/sql/docs/postgres/admin-api/rest/v1beta4/connect, and what the connector's own tests do.
+Source: https://cloud.google.com/sql/docs/postgres/admin-api/rest/v1beta4/connect, and what the connector's own tests
+do.
 """
 
 import contextlib
@@ -46,7 +47,9 @@ class _Authority:
     def pem(self) -> bytes:
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
-    def sign(self, key: object, name: x509.Name, *, ca: bool, lifetime: timedelta = timedelta(hours=1)) -> x509.Certificate:
+    def sign(
+        self, key: object, name: x509.Name, *, ca: bool, lifetime: timedelta = timedelta(hours=1)
+    ) -> x509.Certificate:
         at = datetime.now(UTC)
         builder = x509.CertificateBuilder(
             issuer_name=self._name,
@@ -213,9 +216,7 @@ def run_cloud_sql(postgres: Path) -> Iterator[FakeCloudSql]:
         with contextlib.suppress(OSError):
             while True:
                 raw, _ = listener.accept()
-                threading.Thread(
-                    target=instance.serve_one, args=(raw, instance.authority), daemon=True
-                ).start()
+                threading.Thread(target=instance.serve_one, args=(raw, instance.authority), daemon=True).start()
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()

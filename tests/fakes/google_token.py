@@ -23,8 +23,10 @@ class StaticToken(Scoped, Credentials):
         self.expiry = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None)
 
     @property
+    @override
     def requires_scopes(self) -> bool:
         return not self._named
 
+    @override
     def with_scopes(self, scopes: list[str], default_scopes: list[str] | None = None) -> Self:
         return type(self)(tuple(scopes))

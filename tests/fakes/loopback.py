@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
+from typing_extensions import override
+
 __all__ = ["Answer", "Asked", "serve"]
 
 
@@ -56,7 +58,8 @@ def serve(handle: Callable[[Asked], Answer]) -> Iterator[str]:
 
         do_GET = do_POST = _answer  # noqa: N815 - the library's names
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        @override
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

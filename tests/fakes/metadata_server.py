@@ -1,8 +1,8 @@
 """A fake of Compute Engine's metadata server, for google-auth.
 
 It has: the root that detection pings; ``instance/service-accounts/default/`` with ``recursive=true``; ``token``, with
-``scopes``; ``universe/universe-domain``; the header ``Metadata-Flavor`` in answers, and 403 without it in requests; one
-token handed out again until five minutes before its end. It lacks identity tokens and everything else.
+``scopes``; ``universe/universe-domain``; the header ``Metadata-Flavor`` in answers, and 403 without it in requests;
+one token handed out again until five minutes before its end. It lacks identity tokens and everything else.
 
 Source: https://cloud.google.com/compute/docs/access/authenticate-workloads and
 https://cloud.google.com/compute/docs/metadata/querying-metadata.
@@ -64,7 +64,10 @@ class MetadataServer:
         if asked.path == account:
             content = {"aliases": ["default"], "email": "kheops@p.iam.gserviceaccount.com", "scopes": ["cloud"]}
             return Answer(content, headers=_FLAVOR)
-        if asked.path in {f"{account}token", f"{_ROOT}/instance/service-accounts/{'kheops@p.iam.gserviceaccount.com'}/token"}:
+        if asked.path in {
+            f"{account}token",
+            f"{_ROOT}/instance/service-accounts/{'kheops@p.iam.gserviceaccount.com'}/token",
+        }:
             return Answer(self._token(asked.query.get("scopes", "")), headers=_FLAVOR)
         return Answer("not found", 404, _FLAVOR)
 

@@ -1,8 +1,9 @@
 """A fake of the Secret Manager API, version 1, over REST.
 
-It has: ``projects.secrets.versions.list`` (the newest first, pages of two, ``filter=state:ENABLED``) and ``.access`` by
-number and by ``latest``, which is the newest whatever its state; payloads with CRC-32C; 401 without a bearer token, 403
-``PERMISSION_DENIED``, 404 ``NOT_FOUND``, 400 ``FAILED_PRECONDITION`` for a version that is disabled or destroyed, 503.
+It has: ``projects.secrets.versions.list`` (the newest first, pages of two, ``filter=state:ENABLED``) and ``.access``
+by number and by ``latest``, which is the newest whatever its state; payloads with CRC-32C; 401 without a bearer token,
+403 ``PERMISSION_DENIED``, 404 ``NOT_FOUND``, 400 ``FAILED_PRECONDITION`` for a version that is disabled or destroyed,
+503.
 It lacks everything that writes: tests change its state directly.
 
 Source: https://cloud.google.com/secret-manager/docs/reference/rest/v1/projects.secrets.versions.
@@ -13,7 +14,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import Credentials
@@ -98,7 +99,7 @@ class FakeSecretManager:
         listed = [
             {
                 "name": f"{secret}/versions/{number}",
-                "createTime": (version.made - timedelta(0)).isoformat().replace("+00:00", "Z"),
+                "createTime": version.made.isoformat().replace("+00:00", "Z"),
                 "state": version.state,
             }
             for number, version in reversed(list(enumerate(versions, 1)))

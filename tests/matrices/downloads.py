@@ -27,16 +27,16 @@ unused     | .     .   .   .    .   .   .    |    F    F F F  F   | F    F     |
     """,
     """
 download a series
-           | v. all inbox 1 2 group token | r.1 | l. 1 1d s sd used
-1-shared   |    +   +     . . +     .     | F   |    F +  F +  F
-1-kept     |    +   +     . . .     .     | F   |    F .  F .  F
-2-shared   |    .   .     . . .     .     | F   |    F .  F .  F
-2-kept     |    .   .     . . .     .     | F   |    F .  F .  F
-common     |    .   .     + . .     +     | F   |    F +  F +  F
-1-uploaded |    .   .     . . .     .     | F   |    F +  F .  F
-2-uploaded |    .   .     . . .     .     | F   |    F .  F .  F
-orphan     |    .   .     . . .     .     | F   |    F .  F .  F
-unused     |    .   .     . . .     .     | F   |    F .  F .  F
+           | v. all inbox 1 2 group token read | r.1 | l. 1 1d s sd used
+1-shared   |    +   +     . . +     .     F    | F   |    F +  F +  F
+1-kept     |    +   +     . . .     .     F    | F   |    F .  F .  F
+2-shared   |    .   .     . . .     .     F    | F   |    F .  F .  F
+2-kept     |    .   .     . . .     .     F    | F   |    F .  F .  F
+common     |    .   .     + . .     +     F    | F   |    F +  F +  F
+1-uploaded |    .   .     . . .     .     F    | F   |    F +  F .  F
+2-uploaded |    .   .     . . .     .     F    | F   |    F .  F .  F
+orphan     |    .   .     . . .     .     F    | F   |    F .  F .  F
+unused     |    .   .     . . .     .     F    | F   |    F .  F .  F
     """,
     # Of a study goes what may go, and something must.
     """
@@ -50,12 +50,12 @@ unused     | .     .   .   .    .   .   .    |    F    F F F  F   | F    F     |
     """,
     """
 download a study
-           | v. all inbox 1 2 group token | r.1 | l. 1 1d s sd used
-1-shared   |    +   +     . . +     .     | F   |    F +  F +  F
-1-kept     |    +   +     . . 0     .     | F   |    F 0  F 0  F
-2-kept     |    .   .     . . .     .     | F   |    F .  F .  F
-common     |    .   .     + . .     +     | F   |    F +  F +  F
-unused     |    .   .     . . .     .     | F   |    F .  F .  F
+           | v. all inbox 1 2 group token read | r.1 | l. 1 1d s sd used
+1-shared   |    +   +     . . +     .     F    | F   |    F +  F +  F
+1-kept     |    +   +     . . 0     .     F    | F   |    F 0  F 0  F
+2-kept     |    .   .     . . .     .     F    | F   |    F .  F .  F
+common     |    .   .     + . .     +     F    | F   |    F +  F +  F
+unused     |    .   .     . . .     .     F    | F   |    F .  F .  F
     """,
     # Where an album is named, the role in it is looked at before what it holds.
     """
@@ -67,10 +67,10 @@ common     | +     +   +   +    .   .   .    |    F    F F F  F   | F    F     |
     """,
     """
 download album 1
-           | v. all inbox 1 2 group token | r.1 | l. 1 1d s sd used
-1-shared   |    +   .     0 . +     0     | F   |    F +  F .  F
-1-kept     |    0   .     0 . 0     0     | F   |    F 0  F .  F
-common     |    0   .     + . 0     +     | F   |    F +  F .  F
+           | v. all inbox 1 2 group token read | r.1 | l. 1 1d s sd used
+1-shared   |    +   .     0 . +     0     F    | F   |    F +  F .  F
+1-kept     |    0   .     0 . 0     0     F    | F   |    F 0  F .  F
+common     |    0   .     + . 0     +     F    | F   |    F +  F .  F
     """,
     """
 download album 2
@@ -81,10 +81,10 @@ common     | .     .   .   .    +   F   .    |    F    F F F  F   | F    F     |
     """,
     """
 download album 2
-           | v. all inbox 1 2 group token | r.1 | l. 1 1d s sd used
-2-shared   |    .   .     . F .     .     | F   |    F .  F .  F
-2-kept     |    .   .     . F .     .     | F   |    F .  F .  F
-common     |    .   .     . F .     .     | F   |    F .  F .  F
+           | v. all inbox 1 2 group token read | r.1 | l. 1 1d s sd used
+2-shared   |    .   .     . F .     .     F    | F   |    F .  F .  F
+2-kept     |    .   .     . F .     .     F    | F   |    F .  F .  F
+common     |    .   .     . F .     .     F    | F   |    F .  F .  F
     """,
     # An inbox is its person's alone; one with nothing in it is nothing to download.
     """
@@ -97,10 +97,10 @@ common     | +     .   .   .    0   .   .    |    F    F F F  F   | F    F     |
     """,
     """
 download the inbox
-           | v. all inbox 1 2 group token | r.1 | l. 1 1d s sd used
-1-shared   |    +   +     F F .     F     | F   |    F F  F F  F
-1-kept     |    +   +     F F .     F     | F   |    F F  F F  F
-2-shared   |    0   0     F F .     F     | F   |    F F  F F  F
-common     |    0   0     F F .     F     | F   |    F F  F F  F
+           | v. all inbox 1 2 group token read | r.1 | l. 1 1d s sd used
+1-shared   |    +   +     F F .     F     F    | F   |    F F  F F  F
+1-kept     |    +   +     F F .     F     F    | F   |    F F  F F  F
+2-shared   |    0   0     F F .     F     F    | F   |    F F  F F  F
+common     |    0   0     F F .     F     F    | F   |    F F  F F  F
     """,
 )

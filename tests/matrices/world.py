@@ -195,6 +195,7 @@ CREDENTIALS: Final[dict[str, Credential]] = {
     "v.2": Viewer("max", "study 3", "album 2", "r"),
     "v.group": Viewer("gina", "study 1", None, "r"),
     "v.token": Viewer("1.rd", "study 3", None, "r"),
+    "v.read": Viewer("1.r", "study 3", None, "r"),
     "r.1": Report("mia", "album 1", ("study 1", "study 3")),
     "l.1": Visit("alice", album="album 1"),
     "l.1d": Visit("alice", album="album 1", downloads=True),

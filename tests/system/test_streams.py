@@ -186,13 +186,13 @@ def _store_and_retrieve(system: System, protocol: str, size: int, *, seconds: fl
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_200_mb_are_stored_and_retrieved_in_constant_memory(system: System, protocol: str) -> None:
+def test_pain_80_bodies_of_200_mb_are_stored_and_retrieved_in_constant_memory(system: System, protocol: str) -> None:
     _store_and_retrieve(system, protocol, 200_000_000, seconds=60)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_gibibyte_is_stored_and_retrieved_in_constant_memory(system: System, protocol: str) -> None:
+def test_pain_80_bodies_of_1_gib_are_stored_and_retrieved_in_constant_memory(system: System, protocol: str) -> None:
     _store_and_retrieve(system, protocol, 1024 * MIB, seconds=300)
 
 

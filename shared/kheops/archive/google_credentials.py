@@ -20,6 +20,7 @@ _RENEW_BEFORE: Final = timedelta(minutes=5)
 """Before its end; Google's metadata server hands out a new token from then on, and not earlier."""
 _RETRY_AFTER: Final = timedelta(seconds=10)
 """After a renewal, whether it failed or brought a token that the store refuses."""
+_PATIENCE_SECONDS: Final = 20
 
 _LOG = get_logger(__name__)
 
@@ -59,11 +60,16 @@ class GoogleCredentials:
         Where tokens come from.
     clock
         The current time.
+    patience
+        Seconds that a request waits for a token at most. google-auth may take two minutes by itself.
     """
 
-    def __init__(self, source: TokenSource | None = None, *, clock: Clock = now) -> None:
+    def __init__(
+        self, source: TokenSource | None = None, *, clock: Clock = now, patience: float = _PATIENCE_SECONDS
+    ) -> None:
         self._source = source or application_default()
         self._clock = clock
+        self._patience = patience
         self._value: str | None = None
         self._expires = self._renew_at = self._renewed_at = datetime.min.replace(tzinfo=UTC)
         self._renewal: asyncio.Task[str] | None = None
@@ -74,7 +80,7 @@ class GoogleCredentials:
         Raises
         ------
         ArchiveUnavailableError
-            If there is no token that holds, and none can be had.
+            If there is no token that holds, and none can be had, or not in time.
         """
         moment = self._clock()
         if self._value is not None and moment < self._expires:
@@ -82,7 +88,12 @@ class GoogleCredentials:
                 _ = self._renewing()
             return self._value
         # Shielded, so that a caller who leaves does not take the token from the others who wait for it.
-        return await asyncio.shield(self._renewing())
+        try:
+            async with asyncio.timeout(self._patience):
+                return await asyncio.shield(self._renewing())
+        except TimeoutError:
+            _LOG.warning("archive.token_late")
+            raise ArchiveUnavailableError from None
 
     def reject(self, value: str) -> bool:
         """Drop the token that the store refused; return whether another is there or may be fetched.
@@ -113,7 +124,8 @@ class GoogleCredentials:
         self._value = f"Bearer {token}"
         self._expires = expires
         self._renewed_at = self._clock()
-        self._renew_at = expires - _RENEW_BEFORE
+        # A source that hands out what is about to end would be asked again with every request.
+        self._renew_at = max(expires - _RENEW_BEFORE, self._renewed_at + _RETRY_AFTER)
         return self._value
 
 

@@ -18,6 +18,7 @@ from kheops.dicomweb.multipart import PART_TAIL, closing, content_type, new_boun
 __all__ = ["REASONS", "Uploaded", "upload"]
 
 REASONS: Final[Mapping[int, str]] = {
+    0x0106: "it contradicts what is known of its patient, study or series",
     0x0110: "the server could not process it",
     0x0111: "there is another object with its SOP Instance UID already, which stays as it is",
     0x0124: "you may not add to that series or study",

@@ -7,11 +7,13 @@ from kheops.composition.identity import Identity
 
 if TYPE_CHECKING:  # what only some services use is imported when they first use it: cold start counts
     from kheops.services.open_streams import OpenStreams
+    from kheops.services.permanent_deletion import PermanentDeletion
     from kheops.services.reading_grants import ReadingGrants
     from kheops.services.rendering import Rendering
     from kheops.services.retrieve import Retrieval
     from kheops.services.search import Search
     from kheops.services.store import Storing
+    from kheops.services.stored_attributes import StoredAttributes
     from kheops.services.verification import Verification
     from kheops.services.zip_export import ZipExport
 
@@ -27,6 +29,13 @@ class DataPlane(Identity):
         from kheops.services.search import Search
 
         return Search(self.database, self.audit)
+
+    @cached_property
+    def stored_attributes(self) -> "StoredAttributes":
+        """Attributes of search answers from the store."""
+        from kheops.services.stored_attributes import StoredAttributes
+
+        return StoredAttributes(database=self.database, lookup=self.lookup, archive=self.archive)
 
     @cached_property
     def reading_grants(self) -> "ReadingGrants":
@@ -76,6 +85,13 @@ class DataPlane(Identity):
             held_bytes=self.settings.held_bytes,
             compares=self.settings.compare_uploads,
         )
+
+    @cached_property
+    def permanent_deletion(self) -> "PermanentDeletion":
+        """What administrators delete for good."""
+        from kheops.services.permanent_deletion import PermanentDeletion
+
+        return PermanentDeletion(self.database, self.clock)
 
     @cached_property
     def verification(self) -> "Verification":

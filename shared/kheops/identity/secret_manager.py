@@ -124,10 +124,10 @@ def _client() -> "SecretManagerServiceClient":
 
 def _reason(error: Exception) -> str:
     known = {
-        "PermissionDenied": "the service account may not read it; it needs roles/secretmanager.secretAccessor and "
-        "roles/secretmanager.viewer on the secret",
-        "Forbidden": "the service account may not read it; it needs roles/secretmanager.secretAccessor and "
-        "roles/secretmanager.viewer on the secret",
+        "PermissionDenied": "the service account may not read it; it needs secretmanager.versions.access and "
+        "secretmanager.versions.list on the secret",
+        "Forbidden": "the service account may not read it; it needs secretmanager.versions.access and "
+        "secretmanager.versions.list on the secret",
         "NotFound": "it does not exist",
         "FailedPrecondition": "its version is not enabled",
         "DefaultCredentialsError": "there are no application default credentials",

@@ -87,8 +87,8 @@ def doctor(
 @application.command()
 def migrate(*, as_json: AsJson = False) -> None:
     """Bring the database schema up to date."""
-    from kheops.factory import source_of
     from kheops.config import load
+    from kheops.factory import source_of
     from kheops.identity.secret_store import SecretStore
     from kheops.storage.engine import Database
     from kheops.storage.schema import migrate as run_migrations

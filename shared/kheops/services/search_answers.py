@@ -62,8 +62,8 @@ class Returned:
 
     keywords: tuple[str, ...]
     """In the order of their tags."""
-    ignored_fields: tuple[str, ...]
-    """Tags that ``includefield`` asked for and the catalog does not have."""
+    stored_fields: tuple[str, ...]
+    """Tags that ``includefield`` asked for and the catalog does not have; of a path, its sequence."""
 
 
 def returned(query: Query, *, below: Level | None) -> Returned:
@@ -86,15 +86,15 @@ def returned(query: Query, *, below: Level | None) -> Returned:
     keywords |= {match.attribute.keyword for match in query.matches}
     if query.include_all:
         keywords |= {keyword for keyword, attribute in _ANSWERABLE.items() if attribute.level in reachable}
-    ignored = []
+    stored: dict[str, None] = {}
     for field in query.includefield:
         attribute = BY_TAG.get(int(field, 16)) if "." not in field else None
         if attribute is None or attribute.keyword not in _ANSWERABLE or attribute.level not in reachable:
-            ignored.append(field)
+            stored[field.partition(".")[0]] = None
         else:
             keywords.add(attribute.keyword)
     in_order = sorted(keywords, key=lambda keyword: BY_KEYWORD[keyword].tag)
-    return Returned(tuple(in_order), tuple(ignored))
+    return Returned(tuple(in_order), tuple(stored))
 
 
 class Answers:
@@ -110,13 +110,24 @@ class Answers:
         The objects.
     api_root
         Where links start.
+    further
+        Elements that each object has besides, by `kheops.services.stored_attributes`.
     """
 
-    def __init__(self, *, level: Level, keywords: Sequence[str], found: Sequence[Found], api_root: str) -> None:
+    def __init__(
+        self,
+        *,
+        level: Level,
+        keywords: Sequence[str],
+        found: Sequence[Found],
+        api_root: str,
+        further: Sequence[DataSet] | None = None,
+    ) -> None:
         self._level = level
         self._keys = [(keyword, BY_KEYWORD[keyword].key) for keyword in keywords]
         self._found = found
         self._api_root = api_root
+        self._further = further
 
     @property
     def is_small(self) -> bool:
@@ -140,7 +151,11 @@ class Answers:
         return encode(self._slice(start, start + _SLICE))
 
     def _slice(self, start: int, stop: int) -> list[DataSet]:
-        return [self._data_set(found) for found in self._found[start:stop]]
+        data_sets = [self._data_set(found) for found in self._found[start:stop]]
+        if self._further is None:
+            return data_sets
+        both = zip(data_sets, self._further[start:stop], strict=True)
+        return [dict(sorted({**further, **own}.items())) for own, further in both]
 
     def _data_set(self, found: Found) -> DataSet:
         link = self._api_root + self._path(found)

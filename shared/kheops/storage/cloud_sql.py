@@ -5,7 +5,7 @@ protobuf and gRPC with it. It refreshes lazily, as Google advises where there is
 
 Left alone it can wait for minutes, in four places: it opens its socket, shakes hands and logs in without a time-out,
 and it asks the Admin API under aiohttp's five minutes. All of that happens on its one loop, so that one dead address
-keeps everybody waiting. Hence the two limits here (docs/adr/0021).
+keeps everybody waiting. Hence the two limits here (docs/adr/0022).
 """
 
 import asyncio

@@ -1,7 +1,9 @@
 import asyncio
+import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ from kheops.errors import ArchiveUnavailableError
 from tests.contract.archive.objects import stored_object
 from tests.contract.archive.real_stores import RealStore
 from tests.contract.archive.scripted_store import Request, answer, run_scripted
+from tests.fakes.metadata_server import MetadataServer, run_metadata_server
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -184,3 +187,89 @@ def test_google_auth_takes_its_token_from_the_emulator(healthcare: RealStore) ->
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stdout == "True\n", done.stderr
+
+
+def test_token_that_is_about_to_end_is_not_fetched_with_each_request() -> None:
+    clock = Clock()
+    source = Source(clock)
+
+    async def main() -> None:
+        credentials = GoogleCredentials(lambda: (source()[0], clock.now + timedelta(minutes=4)), clock=clock)
+        for _ in range(5):
+            await credentials.value()
+            await asyncio.sleep(0.05)
+        assert source.calls == 1
+        clock.now += timedelta(seconds=11)
+        await credentials.value()
+        await asyncio.sleep(0.1)
+        assert source.calls == 2
+
+    asyncio.run(main())
+
+
+def test_source_that_does_not_answer_is_waited_for_no_longer_than_told() -> None:
+    released = threading.Event()
+
+    def source() -> tuple[str, datetime]:
+        released.wait(10)
+        return "late", START + HOUR
+
+    async def main() -> None:
+        credentials = GoogleCredentials(source, clock=Clock(), patience=0.1)
+        with pytest.raises(ArchiveUnavailableError):
+            await credentials.value()
+        released.set()
+        await asyncio.sleep(0.1)
+        assert await credentials.value() == "Bearer late"
+
+    asyncio.run(main())
+
+
+_WITH_METADATA = """
+import asyncio, json, sys
+from kheops.archive.google_credentials import GoogleCredentials
+from kheops.errors import ArchiveUnavailableError
+async def main():
+    credentials = GoogleCredentials(patience=float(sys.argv[1]))
+    async def one():
+        try:
+            return await credentials.value()
+        except ArchiveUnavailableError:
+            return "unavailable"
+    first = await asyncio.gather(*(one() for _ in range(50)))
+    await asyncio.sleep(0.2)
+    later = [await one() for _ in range(50)]
+    print(json.dumps([sorted(set(first)), sorted(set(later))]))
+asyncio.run(main())
+"""
+
+
+def _with_metadata(server: MetadataServer, patience: float = 20) -> list[list[str]]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("GOOGLE_", "GCE_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", _WITH_METADATA, str(patience)],
+        env={**environment, **server.environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told: list[list[str]] = json.loads(done.stdout)
+    return told
+
+
+def test_default_credentials_ask_the_metadata_server_once_for_a_hundred_requests() -> None:
+    with run_metadata_server() as server:
+        first, later = _with_metadata(server)
+        assert first == later
+        assert first[0].startswith("Bearer ya29.fake-")
+        assert server.tokens_asked_for == 1
+
+
+def test_metadata_server_that_holds_its_answer_back_is_not_waited_for() -> None:
+    with run_metadata_server() as server:
+        server.release.clear()
+        threading.Timer(3, server.release.set).start()
+        first, _ = _with_metadata(server, patience=0.2)
+        assert first == ["unavailable"]

@@ -3,13 +3,12 @@
 import asyncio
 import gc
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pg8000.dbapi
 import pytest
-from google.auth.exceptions import RefreshError
 from sqlalchemy import text
 from typing_extensions import override
 
@@ -30,12 +29,12 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 IAM_USER = "kheops-api@project.iam"
-PASSWORD_USER = "kheops-by-password"  # noqa: S105 - a role's name
+PASSWORD_USER = "kheops-by-password"
 
 
 @pytest.fixture(autouse=True)
 def socket_timeout() -> Iterator[None]:
-    """Opening sets the process's default; other tests are to find it as it was."""
+    """Put the process's default back, which opening sets: other tests are to find it as it was."""
     before = socket.getdefaulttimeout()
     yield
     socket.setdefaulttimeout(before)
@@ -248,9 +247,10 @@ def test_missing_credentials_are_503(source: Open) -> None:
         @override
         def refresh(self, request: object) -> None:
             if request is not None:
-                raise RefreshError("no token")
+                raise OSError("no token")
 
         @property
+        @override
         def token_state(self) -> object:
             return None
 
@@ -261,8 +261,6 @@ def test_missing_credentials_are_503(source: Open) -> None:
 
 
 def test_closed_source_opens_nothing_and_leaves_no_thread(source: Open) -> None:
-    import threading
-
     closed = source()
     closed.open().close()
     assert "cloud-sql" in {thread.name for thread in threading.enumerate()}
@@ -281,5 +279,3 @@ def test_address_of_the_settings_asks_for_iam_only_without_a_password() -> None:
     assert isinstance(by_password, CloudSqlConnections)
     assert by_password._password is not None
     assert by_password._password() == "a/b"
-
-

@@ -141,9 +141,7 @@ def test_reading_that_fails_later_changes_nothing_and_is_logged_without_a_value(
 
 
 @pytest.mark.parametrize("fault", ["fails", "denied", "gone", "checksum", "not text", "weak", "disabled", "same"])
-def test_secret_that_cannot_be_had_at_start_is_a_fault_of_its_variable(
-    fault: str, manager: FakeSecretManager
-) -> None:
+def test_secret_that_cannot_be_had_at_start_is_a_fault_of_its_variable(fault: str, manager: FakeSecretManager) -> None:
     _break(manager, fault)
     store, _ = _store(manager)
     with pytest.raises(ConfigurationError) as caught:
@@ -156,6 +154,8 @@ def test_secret_that_cannot_be_had_at_start_is_a_fault_of_its_variable(
 
 def _break(manager: FakeSecretManager, fault: str) -> None:
     match fault:
+        case "same":
+            manager.add(PEPPER, SESSION, made=NOW - timedelta(days=1))
         case "fails":
             manager.fails = True
         case "denied":
@@ -171,8 +171,8 @@ def _break(manager: FakeSecretManager, fault: str) -> None:
             manager.add(PEPPER, "weak-value", made=NOW - timedelta(days=1))
         case "disabled":
             manager.secrets[PEPPER][0].state = "DESTROYED"
-        case "same":
-            manager.add(PEPPER, SESSION, made=NOW - timedelta(days=1))
+        case _:
+            raise AssertionError(fault)
 
 
 def test_all_faults_are_told_at_once(manager: FakeSecretManager, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_schedule_reads_again_goes_on_after_a_failure_and_ends(manager: FakeSecr
         assert _keys(store, settings) == [_value(1)]
         manager.fails = False
         async with asyncio.timeout(10):
-            while _keys(store, settings) == [_value(1)]:
+            while _keys(store, settings) == [_value(1)]:  # noqa: ASYNC110 - the schedule tells nobody
                 await asyncio.sleep(0.1)
         await store.aclose()
         asked = len(manager.asked)

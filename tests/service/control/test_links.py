@@ -287,3 +287,16 @@ def test_ended_visits_are_cleared_away(world: World, desk: Desk) -> None:
     assert world.run(desk.links.clear()) == 0
     world.moved = LINK_VISIT + timedelta(seconds=1)
     assert world.run(desk.links.clear()) == 1
+
+
+def test_a_link_outlives_a_new_pepper_and_ends_with_the_old_one(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    made = desk.make(alice, of(world.series(world.inbox(alice))))
+    nobody = Use(User(None, None, None), UseKind.LINK_OPENED, Outcome.GRANTED, "192.0.2.1", "request")
+
+    def came(*keys: bytes) -> str:
+        service = Links(world.database, world.now, pepper=Keyring(*keys), longest=LONGEST)
+        return world.outcome(service.open(_id(made), made.secret, None, asked=nobody))
+
+    assert came(b"n" * 32, b"p" * 32) == "ok"
+    assert came(b"n" * 32) == "LinkNotFoundError"

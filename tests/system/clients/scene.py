@@ -66,6 +66,11 @@ class Scene:
         return self.system.tokens.setdefault("bob", self.system.token("bob"))
 
     @property
+    def writer(self) -> str:
+        """The access token of Erin, who stores: what Bob reads stays as it is."""
+        return self.system.tokens.setdefault("erin", self.system.token("erin"))
+
+    @property
     def studies(self) -> set[str]:
         """The studies of which Bob reads something."""
         single = (self.multi_frame, self.jpeg_2000, self.run_length, self.jpeg_ls, self.palette)
@@ -73,9 +78,10 @@ class Scene:
 
     @property
     def credentials(self) -> dict[str, Credential]:
-        """The ways in: a person's token by bearer and by password, a link's token by these and in the address."""
+        """The ways in: Bob's token by bearer and by password, a link's token by these and in the address; and Erin's."""
         return {
             "bearer": Credential(self.api, bearer=self.bob),
+            "writer": Credential(self.api, bearer=self.writer),
             "password": Credential(self.api, password=self.bob),
             "link-bearer": Credential(self.api, bearer=self.link),
             "link-password": Credential(self.api, password=self.link),

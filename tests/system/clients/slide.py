@@ -1,4 +1,4 @@
-"""A small whole-slide image: two levels of tiles, as VL Whole Slide Microscopy Image Storage (PS3.3 section A.32.8)."""
+"""A small whole-slide image: two levels of tiles, as PS3.3 section A.32.8 has them."""
 
 import io
 import math
@@ -145,9 +145,7 @@ def _slide(study: str, series: str, instance: str) -> Dataset:
         ImagedVolumeWidth=WIDTH * _MILLIMETRES_PER_PIXEL,
         ImagedVolumeHeight=HEIGHT * _MILLIMETRES_PER_PIXEL,
         ImagedVolumeDepth=0.001,
-        TotalPixelMatrixOriginSequence=[
-            _item(XOffsetInSlideCoordinateSystem=0.0, YOffsetInSlideCoordinateSystem=0.0)
-        ],
+        TotalPixelMatrixOriginSequence=[_item(XOffsetInSlideCoordinateSystem=0.0, YOffsetInSlideCoordinateSystem=0.0)],
         ImageOrientationSlide=[0, -1, 0, -1, 0, 0],
         DimensionOrganizationType="TILED_FULL",
         DimensionOrganizationSequence=[_item(DimensionOrganizationUID=_DIMENSIONS)],

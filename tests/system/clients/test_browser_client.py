@@ -16,7 +16,7 @@ import pytest
 from local.smoke.dicom_files import DicomFile, new_uid
 from tests.dicom_files import a_file
 from tests.system.chromium import CHROMIUM, Tab, open_tab
-from tests.system.clients.conftest import Page
+from tests.system.clients.other_origin import Page
 from tests.system.clients.scene import Credential, Scene
 
 NPM = Path(__file__).with_name("npm")
@@ -68,7 +68,7 @@ class Client:
     def run(self, expression: str, **values: object) -> Any:
         """Return what an expression comes to, in which ``client`` is the client and ``v`` the values."""
         return self.tab.run(
-            f"(async () => {{ const client = {self._client}; const v = {json.dumps(values)}; return {expression}; }})()"
+            f"(async () => {{ const client = {self._client}, v = {json.dumps(values)}; return {expression}; }})()"
         )
 
 
@@ -80,6 +80,11 @@ def anyway(request: pytest.FixtureRequest, scene: Scene, tab: Tab) -> Client:
 @pytest.fixture
 def bob(scene: Scene, tab: Tab) -> Client:
     return Client(tab, scene.credentials["bearer"])
+
+
+@pytest.fixture
+def erin(scene: Scene, tab: Tab) -> Client:
+    return Client(tab, scene.credentials["writer"])
 
 
 def place(file: DicomFile) -> dict[str, str]:
@@ -119,7 +124,9 @@ def test_metadata_and_frames_come_as_viewers_ask_for_them(scene: Scene, anyway: 
     for method in ("retrieveStudyMetadata", "retrieveSeriesMetadata", "retrieveInstanceMetadata"):
         (row,) = anyway.run(f"await client.{method}(v)", **place(file))
         assert row["00080018"]["Value"] == [file.instance], method
-    frames = anyway.run("await digests(await client.retrieveInstanceFrames({...v, frameNumbers: [3, 1]}))", **place(file))
+    frames = anyway.run(
+        "await digests(await client.retrieveInstanceFrames({...v, frameNumbers: [3, 1]}))", **place(file)
+    )
     assert frames == [sha256(file.frame(3)), sha256(file.frame(1))]
 
 
@@ -161,7 +168,10 @@ def test_images_and_thumbnails_are_rendered(scene: Scene, bob: Client) -> None:
     for call, signature in (
         ("retrieveInstanceRendered(v)", "255,216"),
         ("retrieveInstanceRendered({...v, mediaTypes: [{mediaType: 'image/png'}]})", "137,80"),
-        ("retrieveInstanceFramesRendered({...v, frameNumbers: [1], mediaTypes: [{mediaType: 'image/jpeg'}]})", "255,216"),
+        (
+            "retrieveInstanceFramesRendered({...v, frameNumbers: [1], mediaTypes: [{mediaType: 'image/jpeg'}]})",
+            "255,216",
+        ),
         ("retrieveInstanceThumbnail(v)", "255,216"),
     ):
         assert bob.run(head.format(call), **place(file)) == signature, call
@@ -177,16 +187,16 @@ def test_the_address_that_the_client_makes_for_wado_uri_is_understood(scene: Sce
     assert answer.content == file.body
 
 
-def test_what_the_page_stores_is_found(scene: Scene, bob: Client) -> None:
+def test_what_the_page_stores_is_found(scene: Scene, erin: Client) -> None:
     study = new_uid()
     files = [a_file(study=study, series=new_uid(), instance=new_uid()) for _ in range(2)]
-    stored = bob.run(
+    stored = erin.run(
         "JSON.parse(await client.storeInstances({datasets: v.files.map(bytes)}))",
         files=[b64encode(file).decode() for file in files],
     )
     assert len(stored["00081199"]["Value"]) == len(files)
     assert "00081198" not in stored
-    assert len(bob.run("await client.searchForSeries({studyInstanceUID: v.study})", study=study)) == len(files)
+    assert len(erin.run("await client.searchForSeries({studyInstanceUID: v.study})", study=study)) == len(files)
 
 
 def test_the_page_sees_why_it_is_refused(scene: Scene, bob: Client, tab: Tab) -> None:

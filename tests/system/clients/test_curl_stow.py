@@ -56,14 +56,14 @@ def body_of(*files: bytes, part: str = PLAIN_PART, preamble: str = "", padding: 
 def is_stored(
     scene: Scene, folder: Path, body: bytes, content_type: str, *uids: str, options: tuple[str, ...] = ()
 ) -> bool:
-    """Store as Bob by curl; return whether all was accepted and these instances are found."""
+    """Store as Erin by curl; return whether all was accepted and these instances are found."""
     sent = folder / "body"
     sent.write_bytes(body)
     given = ("-H", f"Content-Type: {content_type}", *options, "--data-binary", f"@{sent}")
-    answer = json.loads(curl(scene, "bearer", "/studies", *given))
+    answer = json.loads(curl(scene, "writer", "/studies", *given))
     assert "00081199" in answer, answer
     confirmed = {row["00081155"]["Value"][0] for row in answer["00081199"]["Value"]}
-    found = json.loads(curl(scene, "bearer", f"/instances?SOPInstanceUID={','.join(uids)}"))
+    found = json.loads(curl(scene, "writer", f"/instances?SOPInstanceUID={','.join(uids)}"))
     return "00081198" not in answer and confirmed == set(uids) == {row["00080018"]["Value"][0] for row in found}
 
 
@@ -118,13 +118,15 @@ def test_pain_38_what_looks_like_a_boundary_in_the_data_is_data(
     pixels = b"".join(traps) * 400
     series, uids = new_uid(), [new_uid(), new_uid()]
     study = new_uid()
-    files = [a_file(study=study, series=series, instance=uid, pixels=pixels + b"\0" * (len(pixels) % 2)) for uid in uids]
+    files = [
+        a_file(study=study, series=series, instance=uid, pixels=pixels + b"\0" * (len(pixels) % 2)) for uid in uids
+    ]
     body = body_of(*files, preamble="This is a multipart message.\r\n", padding=" \t", epilogue="The end.")
     assert is_stored(scene, tmp_path, body, PLAIN, *uids, options=options)
     for uid, file in zip(uids, files, strict=True):
         back = tmp_path / "back.dcm"
         path = f"/studies/{study}/series/{series}/instances/{uid}"
-        curl(scene, "bearer", path, "-H", "Accept: application/dicom", "-o", str(back))
+        curl(scene, "writer", path, "-H", "Accept: application/dicom", "-o", str(back))
         assert back.read_bytes() == file
 
 
@@ -134,9 +136,11 @@ def test_a_single_file_is_stored_without_multipart(scene: Scene, tmp_path: Path)
     assert is_stored(scene, tmp_path, file, "application/dicom", uid)
 
 
-@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/mixed; boundary=b"])
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/mixed; boundary=b"]
+)
 def test_other_bodies_are_refused_by_their_type(scene: Scene, tmp_path: Path, content_type: str) -> None:
     sent = tmp_path / "body"
     sent.write_bytes(b"a=b")
     given = ("-H", f"Content-Type: {content_type}", "--data-binary", f"@{sent}", "-w", "\n%{http_code}")
-    assert curl(scene, "bearer", "/studies", *given).rpartition("\n")[2] == "415"
+    assert curl(scene, "writer", "/studies", *given).rpartition("\n")[2] == "415"

@@ -50,12 +50,11 @@ def test_a_file_is_stored_by_one_line_of_curl_and_comes_back_the_same(scene: Sce
     answer = json.loads(
         curl(
             scene,
-            "bearer",
+            "writer",
             "/studies",
             *("-H", "Content-Type: application/dicom", "--data-binary", f"@{sent}"),
         )
     )
     assert "00081198" not in answer
-    curl(scene, "bearer", file.path, "-H", "Accept: application/dicom", "-o", str(back))
+    curl(scene, "writer", file.path, "-H", "Accept: application/dicom", "-o", str(back))
     assert dump(back) == dump(sent)
-

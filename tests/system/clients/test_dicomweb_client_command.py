@@ -82,9 +82,7 @@ def test_frames_are_saved(scene: Scene, tmp_path: Path) -> None:
         *("--media-type", "image/jp2", "1.2.840.10008.1.2.4.91"),
     )
     (saved,) = tmp_path.iterdir()
-    frame = next(
-        pydicom.encaps.generate_frames(pydicom.dcmread(io.BytesIO(file.body)).PixelData, number_of_frames=1)
-    )
+    frame = next(pydicom.encaps.generate_frames(pydicom.dcmread(io.BytesIO(file.body)).PixelData, number_of_frames=1))
     assert saved.read_bytes().rstrip(b"\0") == frame.rstrip(b"\0")
 
 
@@ -93,8 +91,8 @@ def test_files_are_stored(scene: Scene, tmp_path: Path) -> None:
     files = [tmp_path / f"{number}.dcm" for number in range(2)]
     for file in files:
         file.write_bytes(a_file(study=study, series=series, instance=new_uid()))
-    dicomweb_client(scene, "bearer", "store", "instances", "--study", study, *map(str, files))
-    found = json.loads(dicomweb_client(scene, "bearer", "search", "instances", "--study", study))
+    dicomweb_client(scene, "writer", "store", "instances", "--study", study, *map(str, files))
+    found = json.loads(dicomweb_client(scene, "writer", "search", "instances", "--study", study))
     assert len(found) == len(files)
 
 

@@ -74,7 +74,9 @@ def test_pain_40_accept_is_read_in_full_by_searches(
         (('multipart/related;q=0.2;type="application/dicom", application/dicom;q=0.9',), False),
     ],
 )
-def test_pain_40_accept_is_read_in_full_by_retrieval(scene: Scene, accept: tuple[str, ...], is_multipart: bool) -> None:
+def test_pain_40_accept_is_read_in_full_by_retrieval(
+    scene: Scene, accept: tuple[str, ...], is_multipart: bool
+) -> None:
     file = scene.shared[0]
     answer = ask(scene, file.path, *accept)
     assert answer.status_code == 200
@@ -82,7 +84,9 @@ def test_pain_40_accept_is_read_in_full_by_retrieval(scene: Scene, accept: tuple
     assert body == file.body
 
 
-@pytest.mark.parametrize("accept", [("*/*",), (), ("application/dicom",), ("multipart/related; type=application/dicom",)])
+@pytest.mark.parametrize(
+    "accept", [("*/*",), (), ("application/dicom",), ("multipart/related; type=application/dicom",)]
+)
 def test_pain_41_and_43_nothing_is_transcoded_that_nobody_asked_to_be(scene: Scene, accept: tuple[str, ...]) -> None:
     file = scene.jpeg_2000
     answer = ask(scene, file.path, *accept)
@@ -130,7 +134,9 @@ def test_pain_45_an_instance_comes_as_the_body_itself(scene: Scene) -> None:
 @pytest.mark.parametrize("name", ["image/dicom-rle", "image/x-dicom-rle"])
 def test_run_lengths_are_known_by_both_names_that_clients_have_for_them(scene: Scene, name: str) -> None:
     file = scene.run_length
-    answer = ask(scene, f"{file.path}/frames/1", f'multipart/related; type="{name}"; transfer-syntax=1.2.840.10008.1.2.5')
+    answer = ask(
+        scene, f"{file.path}/frames/1", f'multipart/related; type="{name}"; transfer-syntax=1.2.840.10008.1.2.5'
+    )
     assert answer.status_code == 200
     (part,) = parts_of(answer)
     assert part.body == frame_of(file)

@@ -29,7 +29,7 @@ def references(answer: httpx.Response) -> list[str]:
 def test_pain_76_all_stored_is_200_and_lists_no_failure(scene: Scene) -> None:
     study, series = new_uid(), new_uid()
     uids = [new_uid(), new_uid()]
-    answer = scene.system.store_files("bob", *(a_file(study=study, series=series, instance=uid) for uid in uids))
+    answer = scene.system.store_files("erin", *(a_file(study=study, series=series, instance=uid) for uid in uids))
     assert answer.status_code == 200
     assert sorted(references(answer)) == sorted(uids)
     assert not {"00081198", "0008119A"} & answer.json().keys(), "a sequence of failures without any"
@@ -46,7 +46,7 @@ def test_pain_76_some_stored_is_202_and_lists_the_others(scene: Scene, kind: str
         "cut": a_file(study=study, series=series, instance=new_uid(), pixels=bytes(4096))[:-1000],
         "foreign": a_file(study=hidden.study, series=hidden.series, instance=new_uid()),
     }[kind]
-    answer = scene.system.store_files("bob", good, bad)
+    answer = scene.system.store_files("erin", good, bad)
     assert answer.status_code == 202
     assert references(answer) == [uid]
     assert len(failures(answer)) == 1
@@ -54,7 +54,7 @@ def test_pain_76_some_stored_is_202_and_lists_the_others(scene: Scene, kind: str
 
 @pytest.mark.parametrize("bad", [b"", b"This is no DICOM file.", bytes(128) + b"DICM"])
 def test_pain_76_none_stored_is_409_with_a_reason(scene: Scene, bad: bytes) -> None:
-    answer = scene.system.store_files("bob", bad)
+    answer = scene.system.store_files("erin", bad)
     assert answer.status_code == 409
     (failure,) = failures(answer)
     assert failure["00081197"]["Value"][0] > 0

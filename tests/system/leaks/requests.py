@@ -15,6 +15,7 @@ __all__ = ["dicom_paths", "requests", "sendable"]
 METHODS = ("GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE", "POST")
 _SEARCHED = {resources.Studies, resources.SeriesOf, resources.InstancesOf, None}
 _ZIP = "accept=application/zip"
+_XML = "accept=application/dicom%2Bxml"
 THIN = ("shared", "hidden in a shared study", "unused")
 """Places asked of those who have no good credential: 401 everywhere is soon compared."""
 
@@ -167,6 +168,8 @@ def _dicom_queries(
         yield f"inbox=true&{_ZIP}"
     if resource in {resources.Study, resources.Metadata}:
         yield from albums
+    if resource in {*_SEARCHED, resources.Metadata}:
+        yield _XML
 
 
 def _api_queries(world: World, method: str, path: str) -> Iterable[str]:

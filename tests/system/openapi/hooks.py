@@ -26,10 +26,11 @@ _MULTIPART = st.builds(
 )
 
 schemathesis.openapi.media_type("application/dicom", _PARTS)
-schemathesis.openapi.media_type("multipart/related", st.one_of(_MULTIPART, st.binary(max_size=100)))
+for _media_type in ("multipart/related", "multipart/form-data"):
+    schemathesis.openapi.media_type(_media_type, st.one_of(_MULTIPART, st.binary(max_size=100)))
 
 
-@schemathesis.serializer("application/dicom", "multipart/related")
+@schemathesis.serializer("application/dicom", "multipart/related", "multipart/form-data")
 def as_it_is(context: schemathesis.SerializationContext, value: Any) -> bytes:
     """Send a body without changes."""
     del context
@@ -62,3 +63,5 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any],
     del context, kwargs
     if case.media_type == "multipart/related":
         case.headers["Content-Type"] = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
+    elif case.media_type == "multipart/form-data":
+        case.headers["Content-Type"] = f"multipart/form-data; boundary={_BOUNDARY}"

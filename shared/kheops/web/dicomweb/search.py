@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from kheops.dicomweb.attributes import Level
+from kheops.dicomweb.dicom_json import DataSet
 from kheops.dicomweb.media_types import ZIP, negotiate_search, prefers_zip
 from kheops.dicomweb.multipart import new_boundary
 from kheops.dicomweb.native_xml import XML
@@ -14,6 +15,7 @@ from kheops.dicomweb.query import Query, parse_query
 from kheops.dicomweb.resources import InstancesOf, Series, SeriesOf, Studies, Study
 from kheops.domain.uses import UseKind
 from kheops.services.search_answers import Answers, Returned, returned
+from kheops.services.stored_attributes import MOST_ROWS
 from kheops.services.xml_answers import xml_content_type, xml_parts
 from kheops.storage.catalog_search import Page
 from kheops.web.call import AsgiResponse, Call
@@ -104,19 +106,28 @@ async def _search(call: Call, level: Level, below: Study | Series | None) -> Asg
     query = parse_query(level, call.query())
     media_type = negotiate_search(accept(call)).media_type
     boundary = new_boundary() if media_type == XML else None
+    asking = asked_from(call, UseKind.SEARCH, query.source)
     page = await call.process.search.find(
-        asked_from(call, UseKind.SEARCH, query.source),
+        asking,
         query,
         study=None if below is None else below.study_instance_uid,
         series=below.series_instance_uid if isinstance(below, Series) else None,
     )
     returns = returned(query, below=_level(below))
-    answers = Answers(level=level, keywords=returns.keywords, found=page.found, api_root=call.api_root)
+    further: list[DataSet] | None = None
+    if returns.stored_fields and page.found:
+        further = await call.process.stored_attributes.read(asking, level, page.found, returns.stored_fields)
+    answers = Answers(
+        level=level, keywords=returns.keywords, found=page.found, api_root=call.api_root, further=further
+    )
     headers = [
         *ANSWER_HEADERS,
         (b"content-type", (media_type if boundary is None else xml_content_type(boundary)).encode()),
         (b"x-total-count", b"%d" % page.total),
-        *((b"warning", f'299 kheops "{words}"'.encode()) for words in _warnings(query, page, returns)),
+        *(
+            (b"warning", f'299 kheops "{words}"'.encode())
+            for words in _warnings(query, page, returns, are_read=further is not None)
+        ),
     ]
     leave = call.process.search.hold(page)
     if boundary is not None:
@@ -139,16 +150,18 @@ def _level(below: Study | Series | None) -> Level | None:
             return Level.SERIES
 
 
-def _warnings(query: Query, page: Page, returns: Returned) -> Iterator[str]:
+def _warnings(query: Query, page: Page, returns: Returned, *, are_read: bool) -> Iterator[str]:
     """Give what the answer is not (RFC 7234 section 5.5, PS3.18 section 8.3.4); names are plain ASCII by now."""
     more = page.total - query.offset - len(page.found)
     if more > 0:
         yield f"There are {more} additional results that can be requested"
     if query.unknown_keys:
         yield f"These keys were not matched on: {_listed(query.unknown_keys)}"
-    not_available = (*query.unknown_fields, *returns.ignored_fields)
-    if not_available:
-        yield f"These fields are not available: {_listed(not_available)}"
+    if query.unknown_fields:
+        yield f"These fields are not available: {_listed(query.unknown_fields)}"
+    if page.found and returns.stored_fields and not are_read:
+        fields = _listed(returns.stored_fields)
+        yield f"These fields are available for pages of {MOST_ROWS} at most: {fields}"
 
 
 def _listed(names: tuple[str, ...]) -> str:

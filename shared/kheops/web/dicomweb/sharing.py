@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from kheops.dicomweb.resources import InAlbum, OfUser, Series, Study
 from kheops.domain.uses import UseKind
-from kheops.errors import AlbumNotFoundError, BadQueryParameterError, InvalidIdentifierError
+from kheops.errors import AlbumNotFoundError, BadQueryParameterError, BadRequestError, InvalidIdentifierError
 from kheops.ids import album_id
 from kheops.services.sharing import NamedSource, Selection
 from kheops.web.call import Call
@@ -32,8 +32,12 @@ _SOURCE: Final = (ALBUM, INBOX)
 PUT_INTO_INBOX: Final = Declaration("Take series into the caller's inbox", CREATED, query=_SOURCE)
 PUT_INTO_ALBUM: Final = Declaration("Put series into an album", CREATED, query=_SOURCE)
 SEND_TO_USER: Final = Declaration("Send series to a person's inbox", CREATED, query=_SOURCE)
-REMOVE_FROM_INBOX: Final = Declaration("Remove series from the caller's inbox", DONE)
-REMOVE_FROM_ALBUM: Final = Declaration("Remove series from an album", DONE)
+REMOVE_FROM_INBOX: Final = Declaration(
+    "Remove series from the caller's inbox; with 'Admin-Action: permanent', delete them for good", DONE, errors=(409,)
+)
+REMOVE_FROM_ALBUM: Final = Declaration(
+    "Remove series from an album; with 'Admin-Action: permanent', delete them for good", DONE, errors=(409,)
+)
 
 
 async def put_into_inbox(call: Call, resource: Study | Series) -> Response:
@@ -65,8 +69,13 @@ async def send_to_user(call: Call, resource: OfUser) -> Response:
 
 
 async def remove_from_inbox(call: Call, resource: Study | Series) -> Response:
-    """Answer ``DELETE /studies/{S}[/series/{R}]``: out of the own inbox."""
+    """Answer ``DELETE /studies/{S}[/series/{R}]``: out of the own inbox, or for good."""
     _no_query(call)
+    if _is_permanent(call):
+        await call.process.permanent_deletion.delete(
+            call.principal, selection_of(resource), album=None, asked=call.use(UseKind.PURGE)
+        )
+        return Response(status_code=204)
     await call.process.sharing.remove_from_inbox(
         call.principal, selection_of(resource), asked=call.use(UseKind.REMOVE)
     )
@@ -74,8 +83,13 @@ async def remove_from_inbox(call: Call, resource: Study | Series) -> Response:
 
 
 async def remove_from_album(call: Call, resource: InAlbum) -> Response:
-    """Answer ``DELETE /studies/{S}[/series/{R}]/albums/{A}``."""
+    """Answer ``DELETE /studies/{S}[/series/{R}]/albums/{A}``: out of the album, or for good."""
     _no_query(call)
+    if _is_permanent(call):
+        await call.process.permanent_deletion.delete(
+            call.principal, selection_of(resource.of), album=resource.album, asked=call.use(UseKind.PURGE)
+        )
+        return Response(status_code=204)
     await call.process.sharing.remove_from_album(
         call.principal, selection_of(resource.of), resource.album, asked=call.use(UseKind.REMOVE)
     )
@@ -107,6 +121,16 @@ def source_of(call: Call) -> NamedSource:
     except InvalidIdentifierError:
         # As for an id that nothing has: what cannot exist does not exist.
         raise AlbumNotFoundError from None
+
+
+def _is_permanent(call: Call) -> bool:
+    """Return whether a deletion is to be for good, as KHEOPS's header says; its password means nothing."""
+    actions = call.request.headers.getlist("admin-action")
+    if not actions:
+        return False
+    if actions != ["permanent"]:
+        raise BadRequestError("'Admin-Action' must be permanent.")
+    return True
 
 
 def _no_query(call: Call) -> None:

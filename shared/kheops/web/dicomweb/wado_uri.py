@@ -161,6 +161,8 @@ def read_request(call: Call) -> Request:
 async def wado(call: Call, request: Request) -> AsgiResponse:
     """Answer ``GET /wado``: decided as the instance that it names."""
     if not request.shows:
+        if not request.takes_instance:
+            raise NotAcceptableError([_DICOM, *RENDERED_TYPES])
         if request.frame is not None:
             raise BadQueryParameterError("'frameNumber' is for what is shown, not for application/dicom.")
         return await _whole(call, request)

@@ -1,0 +1,3 @@
+# terraform init -backend-config=environments/example/backend.hcl
+bucket = "example-project-kheops-terraform"
+prefix = "example"
