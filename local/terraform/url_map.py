@@ -1,8 +1,8 @@
 """The load balancer's routing, made from the route tables of the code.
 
-``python -m local.terraform.url_map`` writes ``infra/routes.tf.json``. A rule says which service takes the
-paths of some templates (`path_template_match` of the URL map: ``*`` is one segment, a final ``**`` any number of them);
-what no rule names goes to the default. The rules are the fewest that give each route to the service that has it.
+``python -m local.terraform.url_map`` writes ``infra/routes.tf.json``. A rule says which service takes the paths of
+some templates (`path_template_match` of the URL map: ``*`` is one segment, a final ``**`` any number of them); what no
+rule names goes to the default. The rules are the fewest that give each route to the service that has it.
 """
 
 import json
@@ -70,15 +70,14 @@ def rules(templates: Mapping[str, Iterable[str]]) -> list[Rule]:
         If two services have the same path: no routing by path could tell them apart.
     """
     segments = {service: {_segments(each) for each in paths} for service, paths in templates.items()}
-    prefixes: dict[str, set[tuple[str, ...]]] = {}
+    paths: dict[str, set[str]] = {}
     for service, routes in segments.items():
         others = [route for other, routes in segments.items() if other != service for route in routes]
         for route in routes:
-            prefix = _own_prefix(route, others)
-            if service != _inherited(prefix):
-                prefixes.setdefault(service, set()).add(prefix)
-    found = [Rule(service, _both_forms(prefixes[service])) for service in sorted(prefixes)]
-    return [*found, Rule("api", _both_forms({_segments(rest) for rest in _REST}))]
+            if service != _inherited(route):
+                paths.setdefault(service, set()).update(_own_paths(route, others))
+    found = [Rule(service, tuple(sorted(paths[service]))) for service in sorted(paths)]
+    return [*found, Rule("api", tuple(form for rest in _REST for form in (rest, f"{rest}/**")))]
 
 
 def routes_file(found: Iterable[Rule]) -> str:
@@ -92,13 +91,19 @@ def _segments(template: str) -> tuple[str, ...]:
     return tuple(_VARIABLE.sub("*", segment) for segment in template.removeprefix("/").split("/"))
 
 
-def _own_prefix(route: tuple[str, ...], others: list[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the shortest beginning of a route that no route of another service can have."""
+def _own_paths(route: tuple[str, ...], others: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the shortest beginning of a route that no route of another service has, with all below it.
+
+    Where another service has something below the route, it is the route alone.
+    """
     for length in range(1, len(route) + 1):
         prefix = route[:length]
+        path = f"/{'/'.join(prefix)}"
         if not any(_can_begin(other, prefix) for other in others):
-            return prefix
-    raise ValueError(f"/{'/'.join(route)} is a path of more than one service")
+            return path, f"{path}/**"
+    if any(len(other) == len(route) and _can_begin(other, route) for other in others):
+        raise ValueError(f"/{'/'.join(route)} is a path of more than one service")
+    return (f"/{'/'.join(route)}",)
 
 
 def _can_begin(route: tuple[str, ...], prefix: tuple[str, ...]) -> bool:
@@ -107,14 +112,8 @@ def _can_begin(route: tuple[str, ...], prefix: tuple[str, ...]) -> bool:
     )
 
 
-def _inherited(prefix: tuple[str, ...]) -> str:
-    return "api" if f"/{prefix[0]}" in _REST else DEFAULT
-
-
-def _both_forms(prefixes: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return each prefix as it is and with anything below it."""
-    paths = sorted(f"/{'/'.join(prefix)}" for prefix in prefixes)
-    return tuple(form for path in paths for form in (path, f"{path}/**"))
+def _inherited(route: tuple[str, ...]) -> str:
+    return "api" if f"/{route[0]}" in _REST else DEFAULT
 
 
 def main() -> None:

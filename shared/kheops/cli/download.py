@@ -176,16 +176,16 @@ class _Receiver:
 
     def receive(self, wanted: Wanted) -> tuple[int, bool, str | None]:
         """Return the size of an object, whether it was retrieved now, and why it failed if it did."""
-        target = self._folder / wanted.path
+        file = self._folder / wanted.path
         try:
             digest = self._sums.get(wanted.path)
-            if digest is not None and target.is_file() and _digest(target) == digest:
-                return target.stat().st_size, False, None
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_suffix(".part")
+            if digest is not None and file.is_file() and _digest(file) == digest:
+                return file.stat().st_size, False, None
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = file.with_suffix(".part")
             try:
                 size, digest = self._retrieve(wanted, part)
-                part.replace(target)
+                part.replace(file)
             finally:
                 part.unlink(missing_ok=True)
             self._sums.add(wanted.path, digest)

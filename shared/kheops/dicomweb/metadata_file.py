@@ -205,8 +205,18 @@ class _Writer:
 
     def __init__(self, pieces: list[Piece], find_bulk: FindBulk, *, encapsulated: bool) -> None:
         self._pieces = pieces
+        self._small = bytearray()
         self._find_bulk = find_bulk
         self._encapsulated = encapsulated
+        pieces.append(self._small)
+
+    def _write(self, data: bytes) -> None:
+        # Joined as they come: hundreds of thousands of small pieces would take many times what they hold.
+        self._small += data
+
+    def _refer(self, data: bytearray) -> None:
+        self._small = bytearray()
+        self._pieces += [data, self._small]
 
     def data_set(self, data_set: Mapping[str, object], depth: int) -> None:
         if depth > _MAX_DEPTH:
@@ -239,7 +249,7 @@ class _Writer:
 
     def _plain(self, group: int, number: int, vr: str, value: bytes) -> None:
         padded = _padded(value, b"\0" if vr == "UI" or vr in _BINARY else b" ")
-        self._pieces.append(_head(group, number, vr, len(padded)) + padded)
+        self._write(_head(group, number, vr, len(padded)) + padded)
 
     def _bulk(self, group: int, number: int, vr: str, uri: object) -> None:
         bulk = self._find_bulk(uri) if isinstance(uri, str) else None
@@ -250,21 +260,25 @@ class _Writer:
         if self._encapsulated and (group, number) == (0x7FE0, 0x0010):
             head = _head(group, number, "OB", _UNDEFINED) + struct.pack("<HHL", *_ITEM, 0)
             fragment = struct.pack("<HHL", *_ITEM, len(data) + len(data) % 2)
-            self._pieces += [head + fragment, data, b"\0" * (len(data) % 2) + _SEQUENCE_END]
+            self._write(head + fragment)
+            self._refer(data)
+            self._write(b"\0" * (len(data) % 2) + _SEQUENCE_END)
             return
-        self._pieces += [_head(group, number, vr, len(data) + len(pad)), data, pad]
+        self._write(_head(group, number, vr, len(data) + len(pad)))
+        self._refer(data)
+        self._write(pad)
 
     def _sequence(self, group: int, number: int, value: object, depth: int) -> None:
         if not isinstance(value, list):
             raise UnreadableDicomError("A sequence of the metadata has no list of items.")
-        self._pieces.append(_head(group, number, "SQ", _UNDEFINED))
+        self._write(_head(group, number, "SQ", _UNDEFINED))
         for item in value:
             if not isinstance(item, Mapping | None):
                 raise UnreadableDicomError("An item of the metadata is no data set.")
-            self._pieces.append(struct.pack("<HHL", *_ITEM, _UNDEFINED))
+            self._write(struct.pack("<HHL", *_ITEM, _UNDEFINED))
             self.data_set(item or {}, depth + 1)
-            self._pieces.append(_ITEM_END)
-        self._pieces.append(_SEQUENCE_END)
+            self._write(_ITEM_END)
+        self._write(_SEQUENCE_END)
 
 
 def _by_tag(data_set: Mapping[str, object]) -> dict[str, object]:

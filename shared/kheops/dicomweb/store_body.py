@@ -78,6 +78,8 @@ def store_body(content_type: str) -> StoreBody:
             form = _OF_PART_TYPE.get(_part_type(media_type))
             if form is not None:
                 return StoreBody(form, boundary_of(content_type))
+        case _:
+            pass
     raise UnsupportedMediaTypeError(_ACCEPTED)
 
 

@@ -77,7 +77,16 @@ _ADMINISTRATORS_ONLY: Final = frozenset(
 )
 _KNOWN: Final = _EVERY_MEMBER | frozenset(_BY_FLAG) | _ADMINISTRATORS_ONLY
 """An action that stands in none of the three is denied to everybody, administrators among them."""
-_TELLING: Final = frozenset({AlbumAction.DELETE_SERIES, AlbumAction.WRITE_COMMENT, AlbumAction.EDIT_FAVORITES})
+_OF_PEOPLE_ALONE: Final = _ADMINISTRATORS_ONLY | {AlbumAction.ADD_USER, AlbumAction.LEAVE}
+"""Who is in an album, and whether it lives (its last member takes it along), no token decides for its person."""
+_TELLING: Final = frozenset(
+    {
+        AlbumAction.DELETE_SERIES,
+        AlbumAction.WRITE_COMMENT,
+        AlbumAction.EDIT_FAVORITES,
+        AlbumAction.EDIT_OWN_MEMBERSHIP,
+    }
+)
 """What writes, and whose answer tells what is in the album, or who: a token must read as well."""
 
 
@@ -126,8 +135,7 @@ def _member_may(action: AlbumAction, role: AlbumRole) -> bool:
 def _user_capability_on_album(
     principal: UserCapability, action: AlbumAction, role: AlbumRole
 ) -> PermittedAlbum | Denied:
-    # Who may see an album, and whether it lives, is for the person to decide, not for whoever holds a token.
-    if action in _ADMINISTRATORS_ONLY or action is AlbumAction.ADD_USER:
+    if action in _OF_PEOPLE_ALONE:
         return Denied(Reason.TOKEN_KIND)
     reading = {
         AlbumAction.SEE,

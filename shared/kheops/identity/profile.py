@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from kheops.config import IssuerSettings
+from kheops.domain.mailboxes import in_small_letters, mailbox_of
 from kheops.domain.profiles import Profile
 
 __all__ = ["completed", "profile_of", "role_claims_of"]
 
-_EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@([^\s@\x00-\x1f\x7f]{1,253})")
+_EMAIL: Final = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,253}")
 _EMAIL_LENGTH: Final = 254
 """Characters; RFC 5321 section 4.5.3.1 leaves no room for more."""
 _NAME_LENGTH: Final = 255
@@ -22,8 +23,8 @@ _NAME_LENGTH: Final = 255
 def profile_of(claims: Mapping[str, object], settings: IssuerSettings) -> Profile:
     """Return the profile in verified claims, or in a userinfo answer, by the rules of their issuer.
 
-    A malformed address or name counts as none. With ``email_verified: assumed`` an issuer's own ``false`` still
-    stands.
+    A malformed address or name counts as none. An address that is no `mailbox_of` anything counts as nobody's word,
+    whatever the issuer says. With ``email_verified: assumed`` an issuer's own ``false`` still stands.
     """
     email = claims.get("email")
     match = _EMAIL.fullmatch(email) if isinstance(email, str) and len(email) <= _EMAIL_LENGTH else None
@@ -31,7 +32,7 @@ def profile_of(claims: Mapping[str, object], settings: IssuerSettings) -> Profil
     name = claims.get("name")
     return Profile(
         email=match.group() if match else None,
-        email_verified=match is not None and verified is True and _vouches_for(match.group(1), settings),
+        email_verified=match is not None and verified is True and _vouches_for(match.group(), settings),
         name=name if isinstance(name, str) and 0 < len(name) <= _NAME_LENGTH and name.isprintable() else None,
     )
 
@@ -45,9 +46,12 @@ def completed(profile: Profile, other: Profile) -> Profile:
     return Profile(email=source.email, email_verified=source.email_verified, name=profile.name or other.name)
 
 
-def _vouches_for(domain: str, settings: IssuerSettings) -> bool:
-    wanted = domain.casefold()
-    return any(known in ("*", wanted) for known in (each.casefold() for each in settings.email_domains))
+def _vouches_for(email: str, settings: IssuerSettings) -> bool:
+    mailbox = mailbox_of(email)
+    if mailbox is None:
+        return False
+    domain = mailbox.rpartition("@")[2]
+    return any(known in ("*", domain) for known in map(in_small_letters, settings.email_domains))
 
 
 def role_claims_of(claims: Mapping[str, object], names: frozenset[str]) -> Mapping[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """What administrators of the installation do to people: suspend, restore, erase."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.mutations import MutationType
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.policy import Denied, PermittedAlbum
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use, UseKind
@@ -26,20 +27,10 @@ from kheops.storage.suspension import PersonOnRecord
 if TYPE_CHECKING:  # it brings along what verifies tokens, and the routes need only the names here: cold start counts
     from kheops.services.people import Registry
 
-__all__ = ["Administration", "NamedPerson"]
+__all__ = ["Administration"]
 
 _NAMED_AT_ONCE = 20
 """Albums that one refusal names."""
-
-
-@dataclass(frozen=True, slots=True)
-class NamedPerson:
-    """How a request names somebody."""
-
-    reference: str
-    """With ``@`` a verified e-mail address, else a ``sub``."""
-    issuer: str | None = None
-    """Of a ``sub``; ``None`` for the default issuer."""
 
 
 class Administration:
@@ -108,7 +99,9 @@ class Administration:
         self._registry.forget(iss=person.iss, sub=person.sub)
 
     async def restore(self, principal: Principal, named: NamedPerson, *, asked: Use) -> None:
-        """Let somebody in again. Their capability tokens that have not ended are good again; sessions are not.
+        """Let somebody in again. Their capability tokens and links that have not ended are good again.
+
+        Sessions are not, nor what viewers, report providers and visitors of links held.
 
         Raises
         ------
@@ -119,8 +112,9 @@ class Administration:
         def work(tx: Connection) -> PersonOnRecord:
             _require_administrator(principal)
             person = self._person(tx, named)
-            suspension.restore(tx, person.user)
-            audit.insert_use(tx, _about(asked, UseKind.PERSON_RESTORED, person), self._clock())
+            at = self._clock()
+            suspension.restore(tx, person.user, at=at)
+            audit.insert_use(tx, _about(asked, UseKind.PERSON_RESTORED, person), at)
             return person
 
         person = await self._database.run(work)
@@ -199,8 +193,7 @@ class Administration:
             )
 
     def _person(self, tx: Connection, named: NamedPerson) -> PersonOnRecord:
-        issuer = named.issuer or self._default_issuer
-        person = suspension.find_person(tx, named.reference, issuer=issuer)
+        person = suspension.find_person(tx, named, default_issuer=self._default_issuer)
         if person is None:
             raise UserNotFoundError
         return person

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain.albums import Page
 from kheops.domain.mutations import MutationType
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.policy import AlbumAction, PermittedAlbum
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use, UseKind
@@ -93,7 +94,9 @@ class Members:
 
         return await self._database.run(work)
 
-    async def add(self, principal: Principal, album: AlbumId, user: str, *, asked: Use) -> None:
+    async def add(
+        self, principal: Principal, album: AlbumId, user: str, *, asked: Use, issuer: str | None = None
+    ) -> None:
         """Add somebody as a plain member; who is a member already stays what they are.
 
         Parameters
@@ -106,6 +109,8 @@ class Members:
             A reference to the new member.
         asked
             The use, as it goes to the audit trail.
+        issuer
+            Whose ``sub`` the reference is, as in all methods; ``None`` for an address, or the default issuer.
 
         Raises
         ------
@@ -119,7 +124,7 @@ class Members:
 
         def work(tx: Connection) -> None:
             change = self._change(tx, principal, AlbumAction.ADD_USER, album, asked)
-            person = person_of(tx, user, default_issuer=self._default_issuer)
+            person = person_of(tx, NamedPerson(user, issuer), default_issuer=self._default_issuer)
             if person.user == principal.user:
                 raise ForbiddenError("You are a member of this album already.")
             if members.add_member(tx, change.key, person.user, is_admin=False, at=change.at):
@@ -131,7 +136,9 @@ class Members:
 
         await self._database.run(work)
 
-    async def promote(self, principal: Principal, album: AlbumId, user: str, *, asked: Use) -> None:
+    async def promote(
+        self, principal: Principal, album: AlbumId, user: str, *, asked: Use, issuer: str | None = None
+    ) -> None:
         """Make somebody an administrator, adding them if they are no member yet.
 
         Raises
@@ -146,7 +153,7 @@ class Members:
 
         def work(tx: Connection) -> None:
             change = self._change(tx, principal, AlbumAction.MANAGE_ADMINS, album, asked)
-            person = person_of(tx, user, default_issuer=self._default_issuer)
+            person = person_of(tx, NamedPerson(user, issuer), default_issuer=self._default_issuer)
             if person.user == principal.user:
                 raise ForbiddenError("You administer this album already.")
             if members.add_member(tx, change.key, person.user, is_admin=True, at=change.at):
@@ -159,7 +166,9 @@ class Members:
 
         await self._database.run(work)
 
-    async def demote(self, principal: Principal, album: AlbumId, user: str, *, asked: Use) -> None:
+    async def demote(
+        self, principal: Principal, album: AlbumId, user: str, *, asked: Use, issuer: str | None = None
+    ) -> None:
         """Make an administrator a plain member and revoke their capability tokens of the album, and links to it.
 
         Raises
@@ -176,7 +185,7 @@ class Members:
 
         def work(tx: Connection) -> None:
             change = self._change(tx, principal, AlbumAction.MANAGE_ADMINS, album, asked)
-            member = self._member(change, user)
+            member = self._member(change, NamedPerson(user, issuer))
             if member.is_admin:
                 self._require_other_administrator(change, member)
                 members.set_administrator(tx, change.key, member.user, is_admin=False)
@@ -186,7 +195,9 @@ class Members:
 
         await self._database.run(work)
 
-    async def remove(self, principal: Principal, album: AlbumId, user: str, *, asked: Use) -> None:
+    async def remove(
+        self, principal: Principal, album: AlbumId, user: str, *, asked: Use, issuer: str | None = None
+    ) -> None:
         """Remove a member, or leave. Who leaves as the only member takes the album with them.
 
         The removed person's capability tokens of the album, and links to it, are revoked.
@@ -207,7 +218,7 @@ class Members:
             lock = albums.lock_album_for_deletion
             key = permitted_and_locked(tx, principal, AlbumAction.LEAVE, album, lock=lock)
             change = _Change(tx, principal, album, key, asked, self._clock())
-            member = members.find_member(tx, key, user, default_issuer=self._default_issuer)
+            member = members.find_member(tx, key, NamedPerson(user, issuer), default_issuer=self._default_issuer)
             leaves = member is not None and member.user == principal.user
             if not leaves:
                 permitted(tx, principal, AlbumAction.REMOVE_USER, album)
@@ -251,8 +262,8 @@ class Members:
         key = permitted_and_locked(tx, principal, action, album)
         return _Change(tx, principal, album, key, asked, self._clock())
 
-    def _member(self, change: _Change, user: str) -> MemberRecord:
-        member = members.find_member(change.tx, change.key, user, default_issuer=self._default_issuer)
+    def _member(self, change: _Change, named: NamedPerson) -> MemberRecord:
+        member = members.find_member(change.tx, change.key, named, default_issuer=self._default_issuer)
         if member is None:
             raise UserNotFoundError
         return member

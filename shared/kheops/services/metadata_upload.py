@@ -34,8 +34,8 @@ __all__ = ["METADATA_BYTES", "METADATA_UPLOAD_BYTES", "MetadataUpload"]
 
 METADATA_UPLOAD_BYTES: Final = 16 * 1024 * 1024
 """What a request of metadata and bulk data may hold; half of what an upload holds, the files being the other half."""
-METADATA_BYTES: Final = 2 * 1024 * 1024
-"""What of it may be metadata, which takes many times its size to be read."""
+METADATA_BYTES: Final = 1024 * 1024
+"""What of it may be metadata, which takes up to fifty times its size while a file is made of it."""
 _MOST_PARTS: Final = 10_000
 _CHUNK: Final = 64 * 1024
 _METADATA_TYPES: Final = {
@@ -55,9 +55,12 @@ class MetadataUpload:
         Of the metadata: ``JSON`` or ``XML``.
     report
         Where instances go that no file can be made of.
+    making
+        Lets one file be made at a time in the whole process, for the memory that it takes.
     """
 
-    def __init__(self, form: BodyForm, report: StoreReport) -> None:
+    def __init__(self, form: BodyForm, report: StoreReport, making: asyncio.Semaphore) -> None:
+        self._making = making
         self._form = form
         self._report = report
         self._metadata: list[bytearray] = []
@@ -112,7 +115,8 @@ class MetadataUpload:
 
     async def _multipart(self, instances: Sequence[object], boundary: bytes) -> AsyncIterator[bytes]:
         for instance in instances:
-            pieces = await asyncio.to_thread(partial(self._file, instance))
+            async with self._making:
+                pieces = await asyncio.to_thread(partial(self._file, instance))
             if pieces is not None:
                 yield part_head(boundary, part_type="application/dicom")
                 for chunk in _chunks(pieces):

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from kheops.domain.named_people import NamedPerson
 from kheops.errors import UserNotFoundError
 from kheops.storage import people
 from kheops.storage.people import UserRecord
@@ -9,15 +10,15 @@ from kheops.storage.people import UserRecord
 __all__ = ["person_of"]
 
 
-def person_of(tx: Connection, reference: str, *, default_issuer: str) -> UserRecord:
-    """Return the one person in good standing whom ``reference`` means.
+def person_of(tx: Connection, named: NamedPerson, *, default_issuer: str) -> UserRecord:
+    """Return the one person in good standing whom a request names.
 
     Parameters
     ----------
     tx
         The transaction.
-    reference
-        With ``@`` an e-mail address that a trusted issuer vouches for, else a ``sub`` of the default issuer.
+    named
+        By an e-mail address that a trusted issuer vouches for, or by a ``sub``.
     default_issuer
         The issuer that a bare ``sub`` means.
 
@@ -26,10 +27,7 @@ def person_of(tx: Connection, reference: str, *, default_issuer: str) -> UserRec
     UserNotFoundError
         If nobody, or more than one person, answers to it, or they are suspended.
     """
-    if "@" in reference:
-        found = people.find_by_email(tx, reference)
-    else:
-        found = people.find_by_identity(tx, iss=default_issuer, sub=reference)
+    found = people.find_named(tx, named, default_issuer=default_issuer)
     if found is None or found.suspended_at is not None:
         raise UserNotFoundError
     return found

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.mutations import MutationType
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.policy import AlbumAction, Denied, ReadScope, SendableSeries, Source, StoreTarget
 from kheops.domain.principals import AlbumCapability, Principal, groups_of
 from kheops.domain.resources import AlbumRole, OriginAlbum, SeriesRef
@@ -131,9 +132,31 @@ class Sharing:
         await self._database.run(work)
 
     async def send_to_user(
-        self, principal: Principal, selection: Selection, user: str, *, source: NamedSource, asked: Use
+        self,
+        principal: Principal,
+        selection: Selection,
+        user: str,
+        *,
+        source: NamedSource,
+        asked: Use,
+        issuer: str | None = None,
     ) -> None:
         """Put series that the caller may send into somebody's inbox.
+
+        Parameters
+        ----------
+        principal
+            Who asks.
+        selection
+            A study, of which everything goes that may, or one series.
+        user
+            A reference to that somebody.
+        source
+            Where from.
+        asked
+            The use, as it goes to the audit trail with the series added to it.
+        issuer
+            Whose ``sub`` the reference is; ``None`` for an address, or the default issuer.
 
         Raises
         ------
@@ -145,7 +168,7 @@ class Sharing:
 
         def work(tx: Connection) -> None:
             scope = _send_scope(tx, principal, source)
-            person = person_of(tx, user, default_issuer=self._default_issuer)
+            person = person_of(tx, NamedPerson(user, issuer), default_issuer=self._default_issuer)
             ready = _sendable(tx, principal, scope, selection)
             self._put(tx, principal, person.inbox, ready, replace(asked, subject=f"{person.iss} {person.sub}"))
 
@@ -195,9 +218,16 @@ class Sharing:
         await self._database.run(work)
 
     async def share_with_user(
-        self, principal: Principal, chosen: Sequence[SeriesRef], user: str, *, source: NamedSource, asked: Use
+        self,
+        principal: Principal,
+        chosen: Sequence[SeriesRef],
+        user: str,
+        *,
+        source: NamedSource,
+        asked: Use,
+        issuer: str | None = None,
     ) -> None:
-        """Put chosen series into somebody's inbox: all of them, or none.
+        """Put chosen series into somebody's inbox, whom ``user`` names as in `send_to_user`: all of them, or none.
 
         Raises
         ------
@@ -209,7 +239,7 @@ class Sharing:
 
         def work(tx: Connection) -> None:
             scope = _send_scope(tx, principal, source)
-            person = person_of(tx, user, default_issuer=self._default_issuer)
+            person = person_of(tx, NamedPerson(user, issuer), default_issuer=self._default_issuer)
             ready = _all_sendable(tx, principal, scope, chosen)
             self._put(tx, principal, person.inbox, ready, replace(asked, subject=f"{person.iss} {person.sub}"))
 

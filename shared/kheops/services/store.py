@@ -1,5 +1,6 @@
 """STOW-RS: one request from its target to its report."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -59,6 +60,7 @@ class Storing:
     ) -> None:
         self._database = database
         self._compares = compares
+        self._making = asyncio.Semaphore(1)
         self._budget = ByteBudget(held_bytes)
         self._workshop = Workshop(
             database=database,
@@ -148,7 +150,7 @@ class Storing:
         if boundary is None:
             await reader(budget=self._budget).read_single(body)
         elif form in {BodyForm.JSON, BodyForm.XML}:
-            await self._store_metadata(MetadataUpload(form, report), reader, body, boundary)
+            await self._store_metadata(MetadataUpload(form, report, self._making), reader, body, boundary)
         else:
             await reader(budget=self._budget, is_form=form is BodyForm.FORM_DATA).read(body, boundary)
         return report

@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, text
 
 from kheops.domain.albums import AlbumEdit, Page
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.policy import PermittedAlbum
 from kheops.ids import UserPk
 
@@ -118,8 +119,12 @@ def number_of_members(tx: Connection, album: PermittedAlbum) -> int:
     return number
 
 
-def find_member(tx: Connection, album: PermittedAlbum, reference: str, *, default_issuer: str) -> MemberRecord | None:
-    """Return the one member whom a reference means, suspended people among them; ``None`` if none or several.
+def find_member(
+    tx: Connection, album: PermittedAlbum, named: NamedPerson, *, default_issuer: str
+) -> MemberRecord | None:
+    """Return the one member whom a request names, suspended people among them; ``None`` if none or several.
+
+    A bare ``sub`` that two members have is neither's: the list of members shows both.
 
     Parameters
     ----------
@@ -127,20 +132,29 @@ def find_member(tx: Connection, album: PermittedAlbum, reference: str, *, defaul
         The transaction.
     album
         The album.
-    reference
-        With ``@`` a verified e-mail address, else a ``sub`` of the default issuer.
+    named
+        By a verified e-mail address, or by a ``sub``.
     default_issuer
         The issuer that a bare ``sub`` means.
     """
     rows = tx.execute(
         text(
-            f"{_SELECT} AND CASE WHEN :reference LIKE '%@%' "
-            "THEN u.email_verified AND lower(u.email) = lower(:reference) "
-            "ELSE u.iss = :issuer AND u.sub = :reference END LIMIT 2"
+            f"{_SELECT} AND CASE WHEN CAST(:is_address AS boolean) "
+            "THEN u.email_verified AND lower(u.email) = CAST(:mailbox AS text) "
+            "ELSE u.sub = :sub AND u.iss = coalesce(CAST(:issuer AS text), u.iss) END LIMIT 2"
         ),
-        {"album": album, "reference": reference, "issuer": default_issuer},
+        {
+            "album": album,
+            "is_address": named.is_address,
+            "mailbox": named.mailbox,
+            "sub": named.reference,
+            "issuer": named.issuer,
+        },
     ).all()
-    return _record(rows[0]) if len(rows) == 1 else None
+    if len(rows) != 1:
+        return None
+    (found,) = map(_record, rows)
+    return found if named.is_address or found.iss == named.issuer_or(default_issuer) else None
 
 
 def is_administrator(tx: Connection, album: PermittedAlbum, user: UserPk) -> bool:

@@ -2,14 +2,25 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
+from kheops.domain.mailboxes import mailbox_of
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.profiles import Profile
 from kheops.ids import AlbumPk, UserPk, new_album_id
 
-__all__ = ["UserRecord", "create_user", "find_by_email", "find_by_identity", "get_user", "update_profile"]
+__all__ = [
+    "UserRecord",
+    "create_user",
+    "find_by_email",
+    "find_by_identity",
+    "find_named",
+    "get_user",
+    "is_sub_elsewhere",
+    "update_profile",
+]
 
 _COLUMNS = "pk, iss, sub, email, email_verified, name, inbox_pk, suspended_at"
 
@@ -39,14 +50,46 @@ def find_by_identity(tx: Connection, *, iss: str, sub: str) -> UserRecord | None
 
 def find_by_email(tx: Connection, email: str) -> UserRecord | None:
     """Return the one person in good standing with this verified e-mail address; ``None`` if none or several."""
+    mailbox = mailbox_of(email)
+    if mailbox is None:
+        return None
     rows = tx.execute(
         text(
             f"SELECT {_COLUMNS} FROM users "  # noqa: S608 - constants only
-            "WHERE lower(email) = lower(:email) AND email_verified AND suspended_at IS NULL LIMIT 2"
+            "WHERE lower(email) = :mailbox AND email_verified AND suspended_at IS NULL LIMIT 2"
         ),
-        {"email": email.strip()},
+        {"mailbox": mailbox},
     ).all()
     return _record(rows[0]) if len(rows) == 1 else None
+
+
+def find_named(tx: Connection, named: NamedPerson, *, default_issuer: str) -> UserRecord | None:
+    """Return the one person whom a request names; ``None`` if nobody, or more than one, answers to that.
+
+    Suspended people answer to their ``sub``, not to their address.
+    """
+    if named.is_address:
+        return find_by_email(tx, named.reference)
+    if named.issuer is None and is_sub_elsewhere(tx, iss=default_issuer, sub=named.reference):
+        return None
+    return find_by_identity(tx, iss=named.issuer_or(default_issuer), sub=named.reference)
+
+
+_ELSEWHERE: Final = """
+    WITH RECURSIVE issuers AS (
+        (SELECT iss FROM users ORDER BY iss LIMIT 1)
+        UNION ALL
+        SELECT (SELECT n.iss FROM users n WHERE n.iss > i.iss ORDER BY n.iss LIMIT 1)
+        FROM issuers i WHERE i.iss IS NOT NULL)
+    SELECT EXISTS (SELECT 1 FROM issuers i JOIN users u ON u.iss = i.iss AND u.sub = :sub WHERE i.iss <> :iss)
+"""
+# The few issuers one by one: the index of people begins with the issuer.
+
+
+def is_sub_elsewhere(tx: Connection, *, iss: str, sub: str) -> bool:
+    """Return whether another issuer than ``iss`` has somebody with this ``sub``."""
+    found: bool = tx.execute(text(_ELSEWHERE), {"iss": iss, "sub": sub}).scalar_one()
+    return found
 
 
 def get_user(tx: Connection, user: UserPk) -> UserRecord:
@@ -85,7 +128,7 @@ def create_user(tx: Connection, *, iss: str, sub: str, profile: Profile, at: dat
             "iss": iss,
             "sub": sub,
             "email": _email(profile),
-            "email_verified": profile.email_verified,
+            "email_verified": _is_verified(profile),
             "name": profile.name,
             "inbox": inbox,
             "at": at,
@@ -102,13 +145,17 @@ def update_profile(tx: Connection, user: UserPk, profile: Profile) -> UserRecord
     """Set name and e-mail address as the issuer says now."""
     tx.execute(
         text("UPDATE users SET email = :email, email_verified = :email_verified, name = :name WHERE pk = :pk"),
-        {"email": _email(profile), "email_verified": profile.email_verified, "name": profile.name, "pk": user},
+        {"email": _email(profile), "email_verified": _is_verified(profile), "name": profile.name, "pk": user},
     )
     return get_user(tx, user)
 
 
 def _email(profile: Profile) -> str | None:
-    return profile.email.strip().lower() if profile.email else None
+    return (mailbox_of(profile.email) or profile.email.strip()) if profile.email else None
+
+
+def _is_verified(profile: Profile) -> bool:
+    return profile.email_verified and profile.email is not None and mailbox_of(profile.email) is not None
 
 
 def _record(row: Row[Any]) -> UserRecord:

@@ -5,7 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from kheops.domain.named_people import NamedPerson
 from kheops.ids import UserPk
+from kheops.storage.people import is_sub_elsewhere
 
 __all__ = ["PersonOnRecord", "find_person", "restore", "suspend"]
 
@@ -22,25 +24,32 @@ class PersonOnRecord:
     """Why they were suspended."""
 
 
-def find_person(tx: Connection, reference: str, *, issuer: str) -> PersonOnRecord | None:
-    """Return the one person whom a reference means, suspended ones among them, locked; ``None`` if none or several.
+def find_person(tx: Connection, named: NamedPerson, *, default_issuer: str) -> PersonOnRecord | None:
+    """Return the one person whom a request names, suspended ones among them, locked; ``None`` if none or several.
 
     Parameters
     ----------
     tx
         The transaction.
-    reference
-        With ``@`` a verified e-mail address, of whatever issuer, else a ``sub``.
-    issuer
-        The issuer of a ``sub``.
+    named
+        By a verified e-mail address, of whatever issuer, or by a ``sub``.
+    default_issuer
+        The issuer that a bare ``sub`` means.
     """
+    if not named.is_address and named.issuer is None and is_sub_elsewhere(tx, iss=default_issuer, sub=named.reference):
+        return None
     rows = tx.execute(
         text(
-            "SELECT pk, iss, sub, suspended_at, suspended_reason FROM users WHERE CASE WHEN :reference LIKE '%@%' "
-            "THEN email_verified AND lower(email) = lower(:reference) "
-            "ELSE iss = :issuer AND sub = :reference END ORDER BY pk LIMIT 2 FOR UPDATE"
+            "SELECT pk, iss, sub, suspended_at, suspended_reason FROM users WHERE CASE WHEN CAST(:is_address AS boolean) "
+            "THEN email_verified AND lower(email) = CAST(:mailbox AS text) "
+            "ELSE iss = :issuer AND sub = :sub END ORDER BY pk LIMIT 2 FOR UPDATE"
         ),
-        {"reference": reference, "issuer": issuer},
+        {
+            "is_address": named.is_address,
+            "mailbox": named.mailbox,
+            "issuer": named.issuer_or(default_issuer),
+            "sub": named.reference,
+        },
     ).all()
     if len(rows) != 1:
         return None
@@ -51,7 +60,8 @@ def find_person(tx: Connection, reference: str, *, issuer: str) -> PersonOnRecor
 def suspend(tx: Connection, user: UserPk, *, reason: str, at: datetime) -> bool:
     """Suspend somebody; ``False``, and nothing, for who is suspended already.
 
-    Their sessions and viewer tokens end for good; capability tokens stand still and go on when they are restored.
+    Their sessions, viewer tokens, report tokens and codes, and the visits by their links end for good; capability
+    tokens and links stand still and go on when they are restored.
     """
     changed = tx.execute(
         text(
@@ -62,14 +72,11 @@ def suspend(tx: Connection, user: UserPk, *, reason: str, at: datetime) -> bool:
     if changed.rowcount == 0:
         return False
     tx.execute(text("DELETE FROM web_sessions WHERE user_pk = :user"), {"user": user})
-    tx.execute(
-        text("UPDATE viewer_tokens SET revoked_at = :at WHERE user_pk = :user AND revoked_at IS NULL"),
-        {"at": at, "user": user},
-    )
+    _end_handed_out(tx, user, at=at)
     return True
 
 
-def restore(tx: Connection, user: UserPk) -> bool:
+def restore(tx: Connection, user: UserPk, *, at: datetime) -> bool:
     """Let somebody in again; ``False``, and nothing, for who is not suspended."""
     changed = tx.execute(
         text(
@@ -78,4 +85,20 @@ def restore(tx: Connection, user: UserPk) -> bool:
         ),
         {"user": user},
     )
-    return changed.rowcount == 1
+    if changed.rowcount == 0:
+        return False
+    # Once more: what was being made while they were suspended was not there yet to be ended.
+    _end_handed_out(tx, user, at=at)
+    return True
+
+
+def _end_handed_out(tx: Connection, user: UserPk, *, at: datetime) -> None:
+    """End for good what viewers, report providers and visitors of links hold of somebody's rights."""
+    for table in ("viewer_tokens", "report_tokens"):
+        tx.execute(
+            text(f"UPDATE {table} SET revoked_at = :at WHERE user_pk = :user AND revoked_at IS NULL"),  # noqa: S608 - one of two constants
+            {"at": at, "user": user},
+        )
+    tx.execute(
+        text("DELETE FROM link_visits WHERE link_pk IN (SELECT pk FROM links WHERE user_pk = :user)"), {"user": user}
+    )

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from kheops.web.schema import COUNT, TEXT, Schema, whole
+from kheops.web.schema import COUNT, TEXT, Schema, text, whole
 
 __all__ = [
     "ALBUM",
     "CREATED",
     "DONE",
     "INBOX",
+    "ISSUER",
     "JSON",
     "LIMIT",
     "OFFSET",
@@ -119,6 +120,11 @@ LIMIT: Final = Parameter(
 )
 OFFSET: Final = Parameter("offset", "How many entries are passed over.", whole(least=0, most=999_999_999))
 PAGING: Final = (LIMIT, OFFSET)
+ISSUER: Final = Parameter(
+    "issuer",
+    "The issuer of the `sub` that names the person, as lists show it in `iss`; without it, the default issuer.",
+    text(least=1),
+)
 ALBUM: Final = Parameter("album", "The album that the series are taken from.")
 INBOX: Final = Parameter("inbox", "Whether the series are taken from the caller's inbox.", {"enum": [True, False, ""]})
 

@@ -150,7 +150,7 @@ def test_metadata_and_bulk_data_become_a_file_that_the_store_gets(world: StoreWo
     )
     assert world.rows("SELECT patient_name FROM series") == [("Doe^Jane",)]
     assert send(world, alice, form, body).is_whole, "the same request makes the same bytes"
-    assert world.archive.sent.count(second) == 1
+    assert list(map(str, world.archive.sent)).count(second) == 1
 
 
 @BOTH

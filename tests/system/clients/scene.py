@@ -39,6 +39,7 @@ class Scene:
     """
 
     system: System
+    store: StoreKind
     album: str
     link: str
     """Token of the album's link, which reads."""
@@ -78,7 +79,7 @@ class Scene:
 
     @property
     def credentials(self) -> dict[str, Credential]:
-        """The ways in: Bob's token by bearer and by password, a link's token by these and in the address; and Erin's."""
+        """The ways in: Bob's token and a link's by bearer and password, the latter in the address too; and Erin's."""
         return {
             "bearer": Credential(self.api, bearer=self.bob),
             "writer": Credential(self.api, bearer=self.writer),
@@ -142,6 +143,7 @@ def set_scene(postgres: Server, folder: Path, *, store: StoreKind, origin: str) 
         system.secrets_used.add(link)
         yield Scene(
             system=system,
+            store=store,
             album=album,
             link=link,
             shared=data.shared,

@@ -1,5 +1,7 @@
 """Logins: what the issuer may answer, and what may come to the port where the browser comes back."""
 
+import base64
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -8,11 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from kheops.cli import browser_login, device_login
 from kheops.cli.browser_login import log_in_by_browser
 from kheops.cli.device_login import log_in_by_device
 from kheops.cli.failure import CommandError, ExitCode
 from kheops.cli.issuer import Issuer, issuer_of
+from kheops.cli.pkce import Proof
 from tests.fakes.jwks_server import FakeIssuer, running
 
 _GOOD = {"access_token": "access", "token_type": "Bearer", "expires_in": 300}
@@ -168,7 +170,8 @@ def test_issuer_that_names_another_or_has_a_plain_address_is_not_trusted(fake: F
         issuer_of(fake.issuer, wanted="https://other.example")
 
 
-def test_no_secret_is_shown_by_a_login(fake: FakeIssuer) -> None:
-    assert browser_login.Proof is device_login.Proof
-    proof = browser_login.Proof.new()
+def test_proof_is_that_of_rfc_7636_and_is_not_shown() -> None:
+    proof = Proof.new()
+    digest = hashlib.sha256(proof.verifier.encode()).digest()
+    assert proof.challenge == base64.urlsafe_b64encode(digest).decode().rstrip("=")
     assert proof.verifier not in repr(proof)

@@ -7,19 +7,18 @@ from typing import Final
 
 from starlette.responses import Response
 
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.uses import UseKind
-from kheops.services.administration import NamedPerson
 from kheops.web.api.answers import done, json_of, zoned_time
 from kheops.web.api.parameters import Query, bounded, form_of, query_of
 from kheops.web.call import Call
-from kheops.web.declaration import DONE, Declaration, Parameter, json_answer
+from kheops.web.declaration import DONE, ISSUER, Declaration, Parameter, json_answer
 from kheops.web.schema import FLAG, TEXT, record, text
 
 __all__ = ["ERASE", "REASON_LENGTH", "RESTORE", "STANDING", "SUSPEND", "erase", "restore", "standing", "suspend"]
 
 REASON_LENGTH: Final = 500
 """Characters."""
-_ISSUER: Final = Parameter("issuer", "Whose `sub` it is; without it, the default issuer's.")
 
 STANDING: Final = Declaration(
     "Tell whether a person is suspended",
@@ -27,21 +26,21 @@ STANDING: Final = Declaration(
         "Whether they are.",
         record({"issuer": TEXT, "sub": TEXT, "suspended": FLAG}, {"suspended_time": TEXT, "reason": TEXT}),
     ),
-    query=(_ISSUER,),
+    query=(ISSUER,),
 )
 SUSPEND: Final = Declaration(
     "Suspend a person",
     DONE,
-    query=(_ISSUER,),
+    query=(ISSUER,),
     form=(Parameter("reason", "Why.", text(least=1, most=REASON_LENGTH), required=True),),
     errors=(409,),
 )
-RESTORE: Final = Declaration("Let a suspended person in again", DONE, query=(_ISSUER,))
+RESTORE: Final = Declaration("Let a suspended person in again", DONE, query=(ISSUER,))
 ERASE: Final = Declaration(
     "Erase a person",
     DONE,
     query=(
-        _ISSUER,
+        ISSUER,
         Parameter("delete_albums", "Whether albums go that only groups and suspended people would be left in.", FLAG),
     ),
     errors=(409,),

@@ -72,6 +72,7 @@ LIST: Final = Declaration(
         Parameter("valid", "Whether only those are listed that are good now or will be.", FLAG),
         Parameter("album", "An album that the caller administers.", ALBUM_ID),
         Parameter("user", "Of whom the tokens of the album are; goes with album only."),
+        ISSUER,
         *PAGING,
     ),
 )
@@ -95,13 +96,19 @@ async def list_capabilities(call: Call) -> Response:
     album, user = query.one("album"), query.one("user")
     if album is None and user is not None:
         raise BadQueryParameterError("'user' goes with 'album' only.")
+    if user is None and query.one("issuer") is not None:
+        raise BadQueryParameterError("'issuer' goes with 'user' only.")
     if album is None:
         views, total = await call.process.capabilities.list(
             call.principal, only_valid=query.flag("valid"), page=query.page()
         )
     else:
         views, total = await call.process.capabilities.list_of_album(
-            call.principal, album_of(album), user=user, only_valid=query.flag("valid"), page=query.page()
+            call.principal,
+            album_of(album),
+            user=None if user is None else NamedPerson(user, query.one("issuer")),
+            only_valid=query.flag("valid"),
+            page=query.page(),
         )
     return listed([_json(view) for view in views], total)
 

@@ -5,11 +5,12 @@ from typing import Final
 from starlette.responses import Response
 
 from kheops.domain.comments import COMMENT_LENGTH, CommentDraft
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.uses import UseKind
 from kheops.web.api.answers import done
 from kheops.web.api.parameters import album_of, bounded, form_of
 from kheops.web.call import Call
-from kheops.web.declaration import DONE, Declaration, Parameter
+from kheops.web.declaration import DONE, ISSUER, Declaration, Parameter
 from kheops.web.schema import text
 
 __all__ = ["COMMENT", "WRITE", "comment_on_album", "draft_of"]
@@ -17,6 +18,7 @@ __all__ = ["COMMENT", "WRITE", "comment_on_album", "draft_of"]
 COMMENT: Final = (
     Parameter("comment", "", text(least=1, most=COMMENT_LENGTH), required=True),
     Parameter("to_user", "The one person besides the author who is to see it.", text(least=1)),
+    ISSUER,
 )
 """The form of a comment."""
 WRITE: Final = Declaration("Write a comment on an album", DONE, form=COMMENT)
@@ -36,5 +38,5 @@ async def draft_of(call: Call) -> CommentDraft:
     # An empty one must not make public what was to be private.
     return CommentDraft(
         bounded("comment", form.required("comment"), most=COMMENT_LENGTH),
-        to_user=None if to_user is None else form.required("to_user").strip(),
+        to_user=None if to_user is None else NamedPerson(form.required("to_user").strip(), form.one("issuer")),
     )

@@ -8,7 +8,7 @@ from kheops.domain.uses import UseKind
 from kheops.web.api.answers import MEMBER, created, done, listed, member_json
 from kheops.web.api.parameters import album_of, query_of
 from kheops.web.call import Call
-from kheops.web.declaration import CREATED, DONE, PAGING, Declaration, listed_answer
+from kheops.web.declaration import CREATED, DONE, ISSUER, PAGING, Declaration, listed_answer
 
 __all__ = [
     "ADD",
@@ -24,10 +24,12 @@ __all__ = [
 ]
 
 LIST: Final = Declaration("List the members of an album", listed_answer("The members.", MEMBER), query=PAGING)
-ADD: Final = Declaration("Add a member to an album", CREATED)
-REMOVE: Final = Declaration("Remove a member from an album", DONE, errors=(409,))
-PROMOTE: Final = Declaration("Make somebody an administrator of an album", DONE)
-DEMOTE: Final = Declaration("Make an administrator of an album a plain member", DONE, errors=(409,))
+ADD: Final = Declaration("Add a member to an album", CREATED, query=(ISSUER,))
+REMOVE: Final = Declaration("Remove a member from an album", DONE, query=(ISSUER,), errors=(409,))
+PROMOTE: Final = Declaration("Make somebody an administrator of an album", DONE, query=(ISSUER,))
+DEMOTE: Final = Declaration(
+    "Make an administrator of an album a plain member", DONE, query=(ISSUER,), errors=(409,)
+)
 
 
 async def list_members(call: Call) -> Response:
@@ -42,6 +44,7 @@ async def add(call: Call) -> Response:
         album_of(call.params["album"]),
         call.params["user"],
         asked=call.use(UseKind.MEMBER_ADDED),
+        issuer=query_of(call).one("issuer"),
     )
     return created()
 
@@ -52,6 +55,7 @@ async def remove(call: Call) -> Response:
         album_of(call.params["album"]),
         call.params["user"],
         asked=call.use(UseKind.MEMBER_REMOVED),
+        issuer=query_of(call).one("issuer"),
     )
     return done()
 
@@ -62,6 +66,7 @@ async def promote(call: Call) -> Response:
         album_of(call.params["album"]),
         call.params["user"],
         asked=call.use(UseKind.ADMIN_CHANGED),
+        issuer=query_of(call).one("issuer"),
     )
     return done()
 
@@ -72,5 +77,6 @@ async def demote(call: Call) -> Response:
         album_of(call.params["album"]),
         call.params["user"],
         asked=call.use(UseKind.ADMIN_CHANGED),
+        issuer=query_of(call).one("issuer"),
     )
     return done()

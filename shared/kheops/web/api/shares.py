@@ -38,7 +38,7 @@ SHARE: Final = Declaration(
         JSON: record(
             {
                 "series": list_of(_SERIES),
-                "target": either(record({"user": TEXT}), record({"album": ALBUM_ID}), record({"link": _LINK})),
+                "target": either(record({"user": TEXT}, {"issuer": TEXT}), record({"album": ALBUM_ID}), record({"link": _LINK})),
             },
             {"source": either(record({"album": ALBUM_ID}), record({"inbox": FLAG}))},
         )
@@ -52,7 +52,8 @@ async def share(call: Call) -> Response:
     if body.keys() - {"series", "target", "source"}:
         raise BadRequestError("The members known here are 'series', 'target' and 'source'.")
     chosen = _chosen(body.get("series"), most=call.process.settings.shared_series)
-    name, value = _named(body.get("target"), "target", {"user", "album", "link"})
+    target, issuer = _target(body.get("target"))
+    name, value = _named(target, "target", {"user", "album", "link"})
     if name == "link":
         if "source" in body:
             raise BadRequestError("'source' does not go with a link.")
@@ -61,10 +62,17 @@ async def share(call: Call) -> Response:
     asked = call.use(UseKind.SHARE)
     sharing = call.process.sharing
     if name == "user":
-        await sharing.share_with_user(call.principal, chosen, _text(value, name), source=source, asked=asked)
+        await sharing.share_with_user(call.principal, chosen, _text(value, name), source=source, asked=asked, issuer=issuer)
     else:
         await sharing.share_with_album(call.principal, chosen, _album(value), source=source, asked=asked)
     return created()
+
+
+def _target(value: object) -> tuple[object, str | None]:
+    """Take the issuer of a ``sub`` out of the target."""
+    if not isinstance(value, dict) or "issuer" not in value or "user" not in value:
+        return value, None
+    return {name: each for name, each in value.items() if name != "issuer"}, _text(value["issuer"], "issuer")
 
 
 def _chosen(value: object, *, most: int) -> tuple[SeriesRef, ...]:

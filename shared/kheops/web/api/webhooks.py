@@ -110,6 +110,7 @@ TRIGGER: Final = Declaration(
         Parameter("StudyInstanceUID", "With new_series: a study of the album.", UID),
         Parameter("SeriesInstanceUID", "With new_series: series of it in the album.", UID, repeated=True),
         Parameter("user", "With new_user: a member."),
+        ISSUER,
     ),
 )
 
@@ -191,9 +192,8 @@ async def trigger(call: Call) -> Response:
         case WebhookEvent.NEW_USER:
             if study is not None or series:
                 raise BadFormParameterError("'event=new_user' needs a 'user', and no study or series.")
-            await webhooks.trigger_new_user(
-                call.principal, _album(call), _webhook(call), form.required("user").strip(), asked=use
-            )
+            named = NamedPerson(form.required("user").strip(), form.one("issuer"))
+            await webhooks.trigger_new_user(call.principal, _album(call), _webhook(call), named, asked=use)
         case _:
             raise BadFormParameterError("'event' must be new_series or new_user.")
     return Response(status_code=202)

@@ -10,7 +10,7 @@ from kheops.errors import AlbumNotFoundError, BadQueryParameterError, BadRequest
 from kheops.ids import album_id
 from kheops.services.sharing import NamedSource, Selection
 from kheops.web.call import Call
-from kheops.web.declaration import ALBUM, CREATED, DONE, INBOX, Declaration
+from kheops.web.declaration import ALBUM, CREATED, DONE, INBOX, ISSUER, Declaration
 
 __all__ = [
     "PUT_INTO_ALBUM",
@@ -31,7 +31,7 @@ _SOURCE: Final = (ALBUM, INBOX)
 
 PUT_INTO_INBOX: Final = Declaration("Take series into the caller's inbox", CREATED, query=_SOURCE)
 PUT_INTO_ALBUM: Final = Declaration("Put series into an album", CREATED, query=_SOURCE)
-SEND_TO_USER: Final = Declaration("Send series to a person's inbox", CREATED, query=_SOURCE)
+SEND_TO_USER: Final = Declaration("Send series to a person's inbox", CREATED, query=(*_SOURCE, ISSUER))
 REMOVE_FROM_INBOX: Final = Declaration(
     "Remove series from the caller's inbox; with 'Admin-Action: permanent', delete them for good", DONE, errors=(409,)
 )
@@ -63,7 +63,12 @@ async def put_into_album(call: Call, resource: InAlbum) -> Response:
 async def send_to_user(call: Call, resource: OfUser) -> Response:
     """Answer ``PUT /studies/{S}[/series/{R}]/users/{U}``."""
     await call.process.sharing.send_to_user(
-        call.principal, selection_of(resource.of), resource.user, source=source_of(call), asked=call.use(UseKind.SHARE)
+        call.principal,
+        selection_of(resource.of),
+        resource.user,
+        source=source_of(call),
+        asked=call.use(UseKind.SHARE),
+        issuer=dict(call.query()).get("issuer"),
     )
     return Response(status_code=201)
 
@@ -107,8 +112,10 @@ def source_of(call: Call) -> NamedSource:
     given = dict(pairs)
     if len(given) != len(pairs):
         raise BadQueryParameterError("A parameter is given more than once.")
-    if given.keys() - {"album", "inbox"}:
-        raise BadQueryParameterError("Only 'album' and 'inbox' are known here.")
+    known = {"album", "inbox"} if call.declared is None else {each.name for each in call.declared.query}
+    if given.keys() - known:
+        names = ", ".join(f"'{name}'" for name in sorted(known))
+        raise BadQueryParameterError(f"The parameters known here are: {names}.")
     if given.get("inbox", "").lower() not in {"", "true", "false"}:
         raise BadQueryParameterError("'inbox' must be true or false.")
     inbox = "inbox" in given and given["inbox"].lower() != "false"
