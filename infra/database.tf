@@ -146,8 +146,8 @@ resource "google_sql_database" "this" {
   deletion_policy = var.protect ? "ABANDON" : "DELETE"
 }
 
-# One role for each service account, by IAM: there is no password. The services read and write rows; only the migrations change the
-# schema, and own it.
+# One role for each service account, by IAM: there is no password. The services read and write rows; only the
+# migrations change the schema, and own it.
 resource "google_sql_user" "this" {
   for_each = google_service_account.this
 

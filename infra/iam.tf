@@ -1,5 +1,5 @@
-# One service account for each service, one for the migrations, and one that calls. infra/README.md has the table of who may what; a test
-# holds it against this.
+# One service account for each service, one for the migrations, and one that calls. tests/infra/test_rights.py has the
+# list of who may what, and holds this against it.
 
 locals {
   accounts = {

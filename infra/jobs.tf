@@ -14,7 +14,7 @@ resource "google_cloud_run_v2_job" "migrate" {
   location            = var.region
   deletion_protection = false
 
-  # A new image is a new token: the job runs, and this resource is done, and the services follow, only when it has ended well.
+  # A new image is a new token: the job runs, and the services follow only when it has ended well.
   run_execution_token = substr(sha256(var.image), 0, 12)
 
   template {

@@ -1,5 +1,5 @@
-# One address for everything: HTTPS, with the certificate's domain proved by DNS, so that it is there before the
-# first visitor. Which path goes to which service stands in routes.tf.json, which is made from the route tables of the code.
+# One address for everything: HTTPS, with the certificate's domain proved by DNS, so that it is there before the first
+# visitor. Which path goes to which service stands in routes.tf.json, made from the route tables of the code.
 
 resource "google_compute_global_address" "public" {
   name = "${var.name}-public"

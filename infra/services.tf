@@ -2,7 +2,7 @@
 # Cloud Run's own check, which would take the caller's bearer token for one of Google's, is off.
 
 locals {
-  # functions-framework's functions, served by Granian: it alone speaks HTTP/2 without TLS, which lifts Cloud Run's limit of
+  # functions-framework's functions, served by Granian: it speaks HTTP/2 without TLS, which lifts Cloud Run's limit of
   # 32 MiB a request. Dockerfile has the same command.
   command = ["granian"]
   arguments = [
@@ -13,8 +13,8 @@ locals {
   # The data plane streams whole studies.
   timeouts = { dicomweb = "3600s", api = "300s", web = "60s" }
 
-  # What says that the process lives. Only the control plane answers at /api/liveness; a page's style sheet does as well; the
-  # data plane answers nobody without a token, so there it is the port.
+  # What says that the process lives. Only the control plane answers at /api/liveness; a page's style sheet does as
+  # well; the data plane answers nobody without a token, so there it is the port.
   liveness_paths = { api = "/api/liveness", web = "/assets/kheops.css" }
 }
 

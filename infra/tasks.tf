@@ -1,4 +1,5 @@
-# Deliveries of webhooks and mails, one task each, once the events service delivers them. Until then the deliver job does.
+# Deliveries of webhooks and mails, one task each, once the events service delivers them. Until then the deliver job
+# does.
 
 resource "google_cloud_tasks_queue" "deliveries" {
   count = var.events_enabled ? 1 : 0

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from kheops.domain.named_people import NamedPerson
-
 __all__ = ["COMMENT_LENGTH", "CommentDraft"]
 
 COMMENT_LENGTH: Final = 1024
@@ -16,5 +14,7 @@ class CommentDraft:
     """A comment that somebody wants to write; the text is trimmed and within its length."""
 
     comment: str
-    to_user: NamedPerson | None = None
-    """The one person who may read it besides its author; ``None`` lets everybody read it who may."""
+    to_user: str | None = None
+    """A reference to the one person who may read it besides its author; ``None`` lets everybody read it who may."""
+    issuer: str | None = None
+    """Whose ``sub`` that reference is; ``None`` for an address, or the default issuer."""

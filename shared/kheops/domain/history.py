@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kheops.domain.mutations import MutationType
+from kheops.domain.named_people import NamedPerson
 from kheops.ids import CapabilityId, ReportProviderId, SeriesInstanceUID, StudyInstanceUID
 
 __all__ = ["HistoryFilter", "MutationFilter"]
@@ -15,8 +16,8 @@ class MutationFilter:
     """Which mutations; ``None`` restricts nothing, and several restrictions hold together."""
 
     kinds: AbstractSet[MutationType] | None = None
-    users: AbstractSet[str] | None = None
-    """References to people by whom; nobody is found by one that nobody answers to."""
+    users: AbstractSet[NamedPerson] | None = None
+    """People by whom; nobody is found by a reference that nobody answers to."""
     studies: AbstractSet[StudyInstanceUID] | None = None
     series: AbstractSet[SeriesInstanceUID] | None = None
     capabilities: AbstractSet[CapabilityId] | None = None

@@ -10,6 +10,7 @@ from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.capabilities import CapabilityDraft
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.policy import AlbumAction, Denied
 from kheops.domain.principals import Principal, groups_of
 from kheops.domain.resources import AlbumRole
@@ -121,7 +122,7 @@ class Capabilities:
         return await self._database.run(work)
 
     async def list_of_album(
-        self, principal: Principal, album: AlbumId, *, user: str | None, only_valid: bool, page: Page
+        self, principal: Principal, album: AlbumId, *, user: str | None, only_valid: bool, page: Page, issuer: str | None = None
     ) -> tuple[Sequence[CapabilityView], int]:
         """Return a page of an album's tokens, newest first, and how many there are in all.
 
@@ -152,7 +153,7 @@ class Capabilities:
             key = permitted(tx, principal, AlbumAction.MANAGE_CAPABILITIES, album)
             owner = None
             if user is not None:
-                member = members.find_member(tx, key, user, default_issuer=self._default_issuer)
+                member = members.find_member(tx, key, NamedPerson(user, issuer), default_issuer=self._default_issuer)
                 if member is None:
                     return [], 0
                 owner = member.user

@@ -9,6 +9,7 @@ from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.comments import CommentDraft
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.policy import AlbumAction, Denied, ReadScope
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use
@@ -62,7 +63,8 @@ class Comments:
             at = self._clock()
             to = None
             if draft.to_user is not None:
-                member = members.find_member(tx, key, draft.to_user, default_issuer=self._default_issuer)
+                named = NamedPerson(draft.to_user, draft.issuer)
+                member = members.find_member(tx, key, named, default_issuer=self._default_issuer)
                 if member is None:
                     raise UserNotFoundError
                 to = member.user
@@ -98,7 +100,8 @@ class Comments:
                 raise NotFoundError
             to = None
             if draft.to_user is not None:
-                to = person_of(tx, draft.to_user, default_issuer=self._default_issuer).user
+                named = NamedPerson(draft.to_user, draft.issuer)
+                to = person_of(tx, named, default_issuer=self._default_issuer).user
                 if not study_readers.is_read_with(tx, scope, study, to):
                     raise UserNotFoundError
             at = self._clock()

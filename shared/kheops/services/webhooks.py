@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain.albums import Page
 from kheops.domain.mutations import MutationType
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.policy import AlbumAction, PermittedAlbum
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use
@@ -204,7 +205,14 @@ class Webhooks:
         await self._database.run(work)
 
     async def trigger_new_user(
-        self, principal: Principal, album: AlbumId, webhook: WebhookId, user: str, *, asked: Use
+        self,
+        principal: Principal,
+        album: AlbumId,
+        webhook: WebhookId,
+        user: str,
+        *,
+        asked: Use,
+        issuer: str | None = None,
     ) -> None:
         """Tell a webhook of a member as if they were new, to try it; also a disabled one.
 
@@ -221,7 +229,7 @@ class Webhooks:
         def work(tx: Connection) -> None:
             key = permitted_and_locked(tx, principal, AlbumAction.MANAGE_WEBHOOK, album)
             record = _found(tx, key, webhook)
-            member = members.find_member(tx, key, user, default_issuer=self._default_issuer)
+            member = members.find_member(tx, key, NamedPerson(user, issuer), default_issuer=self._default_issuer)
             if member is None:
                 raise UserNotFoundError
             facts = {**webhook_subjects.source_facts(principal), "user": member.user}

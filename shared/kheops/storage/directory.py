@@ -20,6 +20,7 @@ class Acquaintance:
     email: str | None
     """Only an address that an issuer vouches for; others may be anybody's."""
     name: str | None
+    iss: str
     sub: str
 
 
@@ -58,8 +59,8 @@ def search(
     album
         An album of which they must be members.
     study
-        What the asker reads, and a study: they must read a series of it that the asker reads. Without album and
-        study, they must share an album with the asker.
+        What the asker reads, and a study: they must read a series of it that the asker reads, and share an album with
+        the asker. That must be so without album and study as well.
     page
         Which part; ordered by address.
     """
@@ -77,12 +78,13 @@ def search(
         common = f"WITH {SEEN}"
         conditions.append(reads_too("p.pk"))
         parameters |= seen_parameters(*study)
-    if album is None and study is None:
+    if album is None:
+        # By a study alone, a hit would tell a stranger's name a letter at a time.
         conditions.append(_SHARED)
     body = f"FROM users p WHERE {' AND '.join(conditions)}"
     rows = tx.execute(
         text(
-            f"{common} SELECT CASE WHEN p.email_verified THEN lower(p.email) END AS email, p.name, p.sub {body} "
+            f"{common} SELECT CASE WHEN p.email_verified THEN lower(p.email) END AS email, p.name, p.iss, p.sub {body} "
             "ORDER BY email NULLS LAST, p.pk LIMIT :limit OFFSET :offset"
         ),
         {**parameters, "limit": page.limit, "offset": page.offset},
@@ -118,4 +120,4 @@ def _literal(wanted: str) -> str:
 
 
 def _acquaintance(row: Row[Any]) -> Acquaintance:
-    return Acquaintance(row.email, row.name, row.sub)
+    return Acquaintance(row.email, row.name, row.iss, row.sub)

@@ -74,8 +74,10 @@ _MUTATIONS: Final = """
       AND (CAST(:providers AS text[]) IS NULL OR e.report_provider_pk IN (
           SELECT pk FROM report_providers WHERE client_id = ANY (CAST(:providers AS text[]))))
       AND (CAST(:subs AS text[]) IS NULL OR e.user_pk IN (
-          SELECT pk FROM users WHERE (iss = :issuer AND sub = ANY (CAST(:subs AS text[])))
-             OR (email_verified AND lower(email) = ANY (CAST(:emails AS text[])))))
+          SELECT u.pk FROM users u
+          JOIN unnest(CAST(:issuers AS text[]), CAST(:subs AS text[])) AS n (iss, sub) ON u.iss = n.iss AND u.sub = n.sub
+          UNION ALL
+          SELECT pk FROM users WHERE email_verified AND lower(email) = ANY (CAST(:emails AS text[]))))
 """
 _ORDER: Final = "ORDER BY at DESC, kind, pk DESC"
 _ORDER_AGAIN: Final = "ORDER BY n.at DESC, n.kind, n.pk DESC"
@@ -156,6 +158,7 @@ def series_present(
 
 def _parameters(wanted: MutationFilter, default_issuer: str) -> dict[str, object]:
     users = wanted.users
+    by_sub = [each for each in users or () if not each.is_address]
     return {
         "kinds": None if wanted.kinds is None else sorted(kind.value for kind in wanted.kinds),
         "studies": None if wanted.studies is None else sorted(wanted.studies),
@@ -164,9 +167,9 @@ def _parameters(wanted: MutationFilter, default_issuer: str) -> dict[str, object
         "providers": None if wanted.providers is None else sorted(wanted.providers),
         "start": wanted.start,
         "end": wanted.end,
-        "subs": None if users is None else sorted(each for each in users if "@" not in each),
-        "emails": None if users is None else sorted(each.strip().lower() for each in users if "@" in each),
-        "issuer": default_issuer,
+        "subs": None if users is None else [each.reference for each in by_sub],
+        "issuers": None if users is None else [each.issuer_or(default_issuer) for each in by_sub],
+        "emails": None if users is None else sorted(filter(None, (each.mailbox for each in users))),
     }
 
 

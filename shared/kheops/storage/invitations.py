@@ -56,7 +56,7 @@ class OpenInvitation:
 
 _SELECT: Final = """
     SELECT i.pk, i.id, i.email, i.created_at, i.expires_at, i.accepted_at, i.revoked_at,
-           o.pk AS owner_pk, o.sub AS owner_sub, CASE WHEN o.email_verified THEN o.email END AS owner_email,
+           o.pk AS owner_pk, o.iss AS owner_iss, o.sub AS owner_sub, CASE WHEN o.email_verified THEN o.email END AS owner_email,
            o.name AS owner_name
     FROM invitations i JOIN users o ON o.pk = i.invited_by
 """
@@ -176,5 +176,5 @@ def _record(row: Row[Any]) -> InvitationRecord:
         expires_at=row.expires_at,
         accepted_at=row.accepted_at,
         revoked_at=row.revoked_at,
-        invited_by=CapabilityUser(UserPk(row.owner_pk), row.owner_sub, row.owner_email, row.owner_name),
+        invited_by=CapabilityUser(UserPk(row.owner_pk), row.owner_iss, row.owner_sub, row.owner_email, row.owner_name),
     )

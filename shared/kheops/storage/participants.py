@@ -7,7 +7,7 @@ from typing import Any, Final
 __all__ = ["PARTICIPANT_WIDTH", "Participant", "participant_columns", "participant_of"]
 
 
-PARTICIPANT_WIDTH: Final = 5
+PARTICIPANT_WIDTH: Final = 6
 """How many columns `participant_columns` are."""
 
 
@@ -18,6 +18,7 @@ class Participant:
     email: str | None
     """Only an address that an issuer vouches for; others may be anybody's."""
     name: str | None
+    iss: str
     sub: str
     can_access: bool
     """Whether they still reach the album or study, as far as whoever asks may know."""
@@ -36,10 +37,10 @@ def participant_columns(user: str, *, can_access: str, is_admin: str = "CAST(NUL
         SQL of the two facts.
     """
     email = f"CASE WHEN {user}.email_verified THEN lower({user}.email) END"
-    return f"{email}, {user}.name, {user}.sub, {can_access}, {is_admin}"
+    return f"{email}, {user}.name, {user}.iss, {user}.sub, {can_access}, {is_admin}"
 
 
 def participant_of(columns: Sequence[Any]) -> Participant | None:
     """Return the person of such columns; ``None`` where an outer join found nobody."""
-    email, name, sub, can_access, is_admin = columns
-    return None if sub is None else Participant(email, name, sub, bool(can_access), is_admin)
+    email, name, iss, sub, can_access, is_admin = columns
+    return None if sub is None else Participant(email, name, iss, sub, bool(can_access), is_admin)

@@ -78,8 +78,9 @@ def test_progress_is_a_line_that_is_drawn_over(monkeypatch: pytest.MonkeyPatch) 
     seen = io.StringIO()
     monkeypatch.setattr("sys.stderr", seen)
     with Progress("Uploading", files=2, size=4 * 1024 * 1024, shown=True) as progress:
-        progress.add(files=1, size=2 * 1024 * 1024)
-        progress.add(files=1, size=2 * 1024 * 1024)
+        progress.add(files=1, size=3 * 1024 * 1024)
+        assert f"[{'#' * 22}........] 1/2 files, 3.0 MiB" in seen.getvalue()
+        progress.add(files=1, size=1024 * 1024)
     last = seen.getvalue().rpartition("\r")[2]
     assert last == f"Uploading [{'#' * 30}] 2/2 files, 4.0 MiB\n"
     seen.truncate(0)

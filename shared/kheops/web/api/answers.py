@@ -28,9 +28,9 @@ __all__ = [
 Json = Mapping[str, object]
 """A JSON object; fields that are ``None`` are left out, as KHEOPS does."""
 
-PERSON: Final[Schema] = record({"sub": TEXT}, {"email": TEXT, "name": TEXT})
+PERSON: Final[Schema] = record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT})
 """What `person_json` returns."""
-MEMBER: Final[Schema] = record({"sub": TEXT, "is_admin": FLAG}, {"email": TEXT, "name": TEXT})
+MEMBER: Final[Schema] = record({"iss": TEXT, "sub": TEXT, "is_admin": FLAG}, {"email": TEXT, "name": TEXT})
 """What `member_json` returns."""
 CONTENTS: Final[Mapping[str, Schema]] = {
     "modalities": list_of(TEXT),
@@ -68,12 +68,18 @@ def done() -> Response:
 def person_json(person: UserRecord) -> Json:
     """Return a person as KHEOPS's UserResponse; an address that nobody vouches for is left out."""
     email = person.email if person.email_verified else None
-    return {"email": email, "name": person.name, "sub": person.sub}
+    return {"email": email, "name": person.name, "iss": person.iss, "sub": person.sub}
 
 
 def member_json(member: MemberRecord) -> Json:
     """Return a member as KHEOPS's UserResponse."""
-    return {"email": member.email, "name": member.name, "sub": member.sub, "is_admin": member.is_admin}
+    return {
+        "email": member.email,
+        "name": member.name,
+        "iss": member.iss,
+        "sub": member.sub,
+        "is_admin": member.is_admin,
+    }
 
 
 def local_time(at: datetime) -> str:

@@ -17,12 +17,12 @@ from kheops.storage.capabilities import CapabilityUser
 from kheops.web.api.answers import Json, json_of, listed, zoned_time
 from kheops.web.api.parameters import album_of, bounded, form_of, query_of, time_of
 from kheops.web.call import Call, Form
-from kheops.web.declaration import JSON, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
+from kheops.web.declaration import ISSUER, JSON, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
 from kheops.web.schema import ALBUM_ID, CAPABILITY_ID, FLAG, TEXT, Schema, one_of, record, text
 
 __all__ = ["CREATE", "GET", "LIST", "REVOKE", "create", "get", "list_capabilities", "revoke"]
 
-_USER: Final = record({"sub": TEXT}, {"email": TEXT, "name": TEXT})
+_USER: Final = record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT})
 _ALWAYS: Final[Mapping[str, Schema]] = {
     "id": CAPABILITY_ID,
     "token_type": one_of("Bearer"),
@@ -106,7 +106,8 @@ async def list_capabilities(call: Call) -> Response:
         views, total = await call.process.capabilities.list_of_album(
             call.principal,
             album_of(album),
-            user=None if user is None else NamedPerson(user, query.one("issuer")),
+            user=user,
+            issuer=query.one("issuer"),
             only_valid=query.flag("valid"),
             page=query.page(),
         )
@@ -190,4 +191,4 @@ def _json(view: CapabilityView) -> Json:
 
 
 def _user_json(user: CapabilityUser) -> Json:
-    return {"email": user.email, "name": user.name, "sub": user.sub}
+    return {"email": user.email, "name": user.name, "iss": user.iss, "sub": user.sub}

@@ -5,7 +5,6 @@ from typing import Final
 from starlette.responses import Response
 
 from kheops.domain.comments import COMMENT_LENGTH, CommentDraft
-from kheops.domain.named_people import NamedPerson
 from kheops.domain.uses import UseKind
 from kheops.web.api.answers import done
 from kheops.web.api.parameters import album_of, bounded, form_of
@@ -38,5 +37,6 @@ async def draft_of(call: Call) -> CommentDraft:
     # An empty one must not make public what was to be private.
     return CommentDraft(
         bounded("comment", form.required("comment"), most=COMMENT_LENGTH),
-        to_user=None if to_user is None else NamedPerson(form.required("to_user").strip(), form.one("issuer")),
+        to_user=None if to_user is None else form.required("to_user").strip(),
+        issuer=form.one("issuer"),
     )

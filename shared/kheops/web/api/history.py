@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from kheops.domain.history import HistoryFilter, MutationFilter
 from kheops.domain.mutations import FAMILIES, MutationType
+from kheops.domain.named_people import NamedPerson
 from kheops.errors import BadQueryParameterError, InvalidIdentifierError
 from kheops.ids import SeriesInstanceUID, capability_id, report_provider_id, series_instance_uid, study_instance_uid
 from kheops.services.history import Comment, Event, NamedProvider, SeriesPresent
@@ -15,7 +16,7 @@ from kheops.storage.participants import Participant
 from kheops.web.api.answers import Json, listed, local_time
 from kheops.web.api.parameters import Query, album_of, query_of
 from kheops.web.call import Call
-from kheops.web.declaration import PAGING, Declaration, Parameter, listed_answer
+from kheops.web.declaration import ISSUER, PAGING, Declaration, Parameter, listed_answer
 from kheops.web.schema import CAPABILITY_ID, FLAG, TEXT, UID, Schema, either, list_of, one_of, record
 
 __all__ = ["COMMENT", "LIST", "comment_json", "list_events"]
@@ -24,10 +25,10 @@ T = TypeVar("T")
 
 _KINDS: Final = ("comments", "mutations")
 _PARTICIPANT: Final[Mapping[str, Schema]] = {"email": TEXT, "name": TEXT, "can_access": FLAG, "is_admin": FLAG}
-_PERSON: Final = record({"sub": TEXT}, _PARTICIPANT)
+_PERSON: Final = record({"iss": TEXT, "sub": TEXT}, _PARTICIPANT)
 _PROVIDER: Final = record({"name": TEXT, "client_id": TEXT, "is_removed": FLAG})
 _BY: Final = record(
-    {"sub": TEXT},
+    {"iss": TEXT, "sub": TEXT},
     {
         **_PARTICIPANT,
         "capability_token": record({"id": CAPABILITY_ID}, {"title": TEXT}),
@@ -53,6 +54,7 @@ _OF_MUTATIONS: Final = (
     Parameter("type", "Kinds of mutations; upper and lower case are the same.", one_of(*MutationType), repeated=True),
     Parameter("family", "Kinds of mutations in groups.", one_of(*sorted(FAMILIES)), repeated=True),
     Parameter("user", "Who did it or to whom it was done.", repeated=True),
+    ISSUER,
     Parameter("studies", "", UID, repeated=True),
     Parameter("series", "", UID, repeated=True),
     Parameter("capabilityToken", "The token that it was done with.", CAPABILITY_ID, repeated=True),
@@ -139,6 +141,7 @@ def _source_json(person: Participant | None) -> Json | None:
     return {
         "email": person.email,
         "name": person.name,
+        "iss": person.iss,
         "sub": person.sub,
         "can_access": person.can_access,
         "is_admin": person.is_admin,
@@ -158,9 +161,11 @@ def _filter(query: Query) -> HistoryFilter:
 
 def _mutations(query: Query) -> MutationFilter:
     users = query.all("user")
+    if users is None and query.one("issuer") is not None:
+        raise BadQueryParameterError("'issuer' goes with 'user' only.")
     return MutationFilter(
         kinds=_kinds(query),
-        users=None if users is None else frozenset(users),
+        users=None if users is None else frozenset(NamedPerson(each, query.one("issuer")) for each in users),
         studies=_ids(query, "studies", study_instance_uid),
         series=_ids(query, "series", series_instance_uid),
         capabilities=_ids(query, "capabilityToken", capability_id),

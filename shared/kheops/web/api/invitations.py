@@ -23,7 +23,7 @@ _INVITATION: Final = record(
         "expiration_time": TEXT,
         "accepted": FLAG,
         "revoked": FLAG,
-        "invited_by": record({"sub": TEXT}, {"email": TEXT, "name": TEXT}),
+        "invited_by": record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT}),
     },
     {"accept_time": TEXT, "revoke_time": TEXT},
 )
@@ -79,5 +79,5 @@ def _json(record: InvitationRecord) -> Json:
         "accept_time": zoned_time(record.accepted_at),
         "revoked": record.revoked_at is not None,
         "revoke_time": zoned_time(record.revoked_at),
-        "invited_by": {"email": user.email, "name": user.name, "sub": user.sub},
+        "invited_by": {"email": user.email, "name": user.name, "iss": user.iss, "sub": user.sub},
     }

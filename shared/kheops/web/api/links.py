@@ -42,7 +42,7 @@ __all__ = [
 _LONGEST_SECRET: Final = 64
 """Characters; what is longer is no secret of ours."""
 _LINK_ID: Final = ALBUM_ID
-_USER: Final = record({"sub": TEXT}, {"email": TEXT, "name": TEXT})
+_USER: Final = record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT})
 _ALWAYS: Final[Mapping[str, Schema]] = {
     "id": _LINK_ID,
     "title": TEXT,
@@ -249,5 +249,5 @@ def _json(view: LinkView) -> Json:
         "last_used": zoned_time(record.last_used_at),
         "revoke_time": zoned_time(record.revoked_at),
         "revoked": record.revoked_at is not None,
-        "created_by": {"email": user.email, "name": user.name, "sub": user.sub},
+        "created_by": {"email": user.email, "name": user.name, "iss": user.iss, "sub": user.sub},
     }

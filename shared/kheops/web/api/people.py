@@ -16,14 +16,14 @@ from kheops.services.directory import Acquaintance, Whereabouts
 from kheops.web.api.answers import CONTENTS, PERSON, Json, done, json_of, listed, person_json
 from kheops.web.api.parameters import Query, album_of, form_of, query_of
 from kheops.web.call import Call
-from kheops.web.declaration import JSON, PAGING, Answer, Declaration, Parameter, json_answer
+from kheops.web.declaration import ISSUER, JSON, PAGING, Answer, Declaration, Parameter, json_answer
 from kheops.web.schema import ALBUM_ID, FLAG, TEXT, UID, either, list_of, record, text
 
 __all__ = ["FIND", "INBOX", "REGISTER", "find_user", "inbox_info", "register"]
 
 _SHORTEST_SEARCH: Final = 3
 """Characters, as in KHEOPS."""
-_FOUND: Final = record({"sub": TEXT}, {"email": TEXT, "name": TEXT, "album_access": FLAG, "study_access": FLAG})
+_FOUND: Final = record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT, "album_access": FLAG, "study_access": FLAG})
 
 REGISTER: Final = Declaration(
     "Make the person of an access token known",
@@ -41,6 +41,7 @@ FIND: Final = Declaration(
     },
     query=(
         Parameter("reference", "An e-mail address or a sub; this or search."),
+        ISSUER,
         Parameter("search", "A part of a name or e-mail address.", text(least=_SHORTEST_SEARCH)),
         Parameter("album", "An album, whose members are searched or told by album_access.", ALBUM_ID),
         Parameter("studyInstanceUID", "A study, whose readers are searched or told by study_access.", UID),
@@ -65,6 +66,8 @@ async def find_user(call: Call) -> Response:
     query = query_of(call)
     reference, search = query.one("reference"), query.one("search")
     whereabouts = _whereabouts(query)
+    if reference is None and query.one("issuer") is not None:
+        raise BadQueryParameterError("'issuer' goes with 'reference' only.")
     if search is not None and reference is None:
         return await _search(call, search, whereabouts, query)
     if search is not None or reference is None or not reference.strip():
@@ -74,7 +77,9 @@ async def find_user(call: Call) -> Response:
     if query.one("limit") is not None or query.one("offset") is not None:
         raise BadQueryParameterError("'limit' and 'offset' go with 'search' only.")
     try:
-        found = await call.process.directory.find(call.principal, reference, whereabouts)
+        found = await call.process.directory.find(
+            call.principal, reference, whereabouts, issuer=query.one("issuer")
+        )
     except UserNotFoundError:
         return done()
     access = {"album_access": found.album_access, "study_access": found.study_access}
@@ -93,7 +98,7 @@ async def _search(call: Call, wanted: str, whereabouts: Whereabouts, query: Quer
 
 
 def _acquaintance_json(person: Acquaintance) -> Json:
-    return {"email": person.email, "name": person.name, "sub": person.sub}
+    return {"email": person.email, "name": person.name, "iss": person.iss, "sub": person.sub}
 
 
 def _whereabouts(query: Query) -> Whereabouts:

@@ -22,7 +22,7 @@ from kheops.storage.webhook_deliveries import Attempt, DeliveryRecord
 from kheops.web.api.answers import Json, done, json_of, listed, local_time
 from kheops.web.api.parameters import album_of, bounded, form_of, query_of
 from kheops.web.call import Call, Form
-from kheops.web.declaration import DONE, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
+from kheops.web.declaration import DONE, ISSUER, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
 from kheops.web.schema import COUNT, FLAG, TEXT, UID, list_of, one_of, record, text
 
 __all__ = [
@@ -47,7 +47,7 @@ _ATTEMPT: Final = record({"status": {"type": "integer"}, "time": TEXT, "attempt"
 _TRIGGER: Final = record(
     {"id": TEXT, "is_manual_trigger": FLAG, "event": _EVENT, "attempts": list_of(_ATTEMPT)},
     {
-        "user": record({"sub": TEXT}, {"email": TEXT, "name": TEXT, "is_admin": FLAG}),
+        "user": record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT, "is_admin": FLAG}),
         "study": record({"UID": UID, "series": list_of(record({"UID": UID}))}),
     },
 )
@@ -192,8 +192,14 @@ async def trigger(call: Call) -> Response:
         case WebhookEvent.NEW_USER:
             if study is not None or series:
                 raise BadFormParameterError("'event=new_user' needs a 'user', and no study or series.")
-            named = NamedPerson(form.required("user").strip(), form.one("issuer"))
-            await webhooks.trigger_new_user(call.principal, _album(call), _webhook(call), named, asked=use)
+            await webhooks.trigger_new_user(
+                call.principal,
+                _album(call),
+                _webhook(call),
+                form.required("user").strip(),
+                asked=use,
+                issuer=form.one("issuer"),
+            )
         case _:
             raise BadFormParameterError("'event' must be new_series or new_user.")
     return Response(status_code=202)
@@ -276,4 +282,10 @@ def _attempt_json(attempt: Attempt) -> Json:
 
 
 def _person_json(person: Participant) -> Json:
-    return {"email": person.email, "name": person.name, "sub": person.sub, "is_admin": person.is_admin}
+    return {
+        "email": person.email,
+        "name": person.name,
+        "iss": person.iss,
+        "sub": person.sub,
+        "is_admin": person.is_admin,
+    }
