@@ -3,6 +3,9 @@
 
 locals {
   events_instances = var.events_enabled ? 3 : 0
+
+  # Its own address, spelt out: a service cannot be told of the one that it is given.
+  events_audience = "https://${var.name}-events-${local.project_number}.${var.region}.run.app"
 }
 
 resource "google_cloud_run_v2_service" "events" {
@@ -12,6 +15,7 @@ resource "google_cloud_run_v2_service" "events" {
   location = var.region
 
   ingress             = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+  custom_audiences    = [local.events_audience]
   deletion_protection = false
 
   template {
@@ -37,8 +41,8 @@ resource "google_cloud_run_v2_service" "events" {
 
     containers {
       image       = var.image
-      command     = ["functions-framework"]
-      args        = ["--source", "main.py", "--target", "entry", "--host", "0.0.0.0", "--port", "8080"]
+      command     = local.command
+      args        = local.arguments
       working_dir = "/app/functions/events"
 
       ports {

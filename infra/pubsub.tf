@@ -55,7 +55,7 @@ resource "google_pubsub_subscription" "store" {
 
       oidc_token {
         service_account_email = google_service_account.caller.email
-        audience              = push_config.value.uri
+        audience              = local.events_audience
       }
     }
   }

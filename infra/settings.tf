@@ -33,9 +33,17 @@ locals {
     KHEOPS_MAIL_SMTP_PASSWORD = "sm://projects/${var.project}/secrets/${var.smtp_password_secret}/versions/latest"
   })
 
+  # Of the events service: for whom Pub/Sub, Tasks and Scheduler make the tokens by which they call it, and as whom.
+  events_settings = {
+    KHEOPS_EVENTS_AUDIENCE = local.events_audience
+    KHEOPS_EVENTS_SENDERS  = google_service_account.caller.email
+  }
+
   # By service account, since each logs in to the database as itself.
   environments = {
-    for name, url in local.database_urls : name => merge(local.settings, { KHEOPS_DATABASE_URL = url })
+    for name, url in local.database_urls : name => merge(
+      local.settings, { KHEOPS_DATABASE_URL = url }, name == "events" ? local.events_settings : {},
+    )
   }
 
   # What var.settings may give. Of the rest, those above are not for it, and those of local.local_settings are for
@@ -69,6 +77,7 @@ locals {
   local_settings = toset([
     "KHEOPS_DATABASE_PASSWORD",   # the database is logged in to by IAM
     "KHEOPS_DATABASE_POOL",       # local.connections_per_instance counts on its default
+    "KHEOPS_EVENTS_ISSUER",       # it is Google
     "KHEOPS_LOOKUP_THREADS",      # likewise
     "KHEOPS_MAIL_FOLDER",         # a container's folder is gone with it
     "KHEOPS_ORTHANC_URL",         # of another store

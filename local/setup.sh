@@ -5,7 +5,7 @@
 #
 # Always: the virtual environment .venv, by the hashes of requirements-dev.lock, and PostgreSQL 13 or later.
 # orthanc: Orthanc with its DICOMweb plug-in, and DCMTK.   archivers: Info-ZIP and 7-Zip.   bench: nginx and wrk.
-# clients: Chromium, DCMTK, curl, and npm's dicomweb-client, which the tests drive; Node and npm have to be there.
+# clients: Chromium, DCMTK, curl, and npm's dicomweb-client, which the tests drive, and what it runs on.
 # keycloak: Keycloak's distribution from Maven Central, into .local/cache; Java 17 or later and Maven.
 # terraform: a stand-in for Terraform's google provider, and checkov, in an environment of their own. Terraform itself
 # has to be there.
@@ -188,6 +188,7 @@ for argument in "$@"; do
     archivers) has_commands unzip 7zz || debian_packages 'Info-ZIP and 7-Zip' unzip 7zip ;;
     clients)
         has_browser || debian_packages Chromium chromium fonts-dejavu-core
+        has_commands node npm || debian_packages 'Node and npm' nodejs npm
         has_commands curl dcmdump || debian_packages 'curl and DCMTK' curl dcmtk
         browser_client
         ;;

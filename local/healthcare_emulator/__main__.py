@@ -12,6 +12,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from local.healthcare_emulator.app import Emulator, StoreName
+from local.healthcare_emulator.notifications import Notifications
 
 
 def main() -> None:
@@ -32,6 +33,21 @@ def main() -> None:
     parser.add_argument(
         "--operation-seconds", type=float, default=0.2, metavar="SECONDS", help="how long a deletion takes"
     )
+    parser.add_argument(
+        "--push-url", metavar="URL", help="where to push notifications, as Pub/Sub does (default: nowhere)"
+    )
+    parser.add_argument(
+        "--push-form",
+        choices=("configs", "legacy"),
+        default="configs",
+        help="of notificationConfigs, or of the older notificationConfig (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--push-token-file",
+        type=Path,
+        metavar="FILE",
+        help="the bearer token of pushes, read for each (default: none)",
+    )
     options = parser.parse_args()
     name = StoreName(project=options.project, location=options.location, dataset=options.dataset, store=options.store)
     emulator = Emulator(
@@ -40,6 +56,9 @@ def main() -> None:
         public_url=options.public_url,
         token_lifetime=options.token_lifetime,
         operation_seconds=options.operation_seconds,
+        notifications=Notifications(
+            name.path, url=options.push_url, form=options.push_form, token_file=options.push_token_file
+        ),
     )
     # Odd character sets are the business of whoever stored them; the log is for faults of the emulator.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")

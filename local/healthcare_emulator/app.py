@@ -15,7 +15,9 @@ from starlette.types import Receive, Scope, Send
 from local.healthcare_emulator import retrieve
 from local.healthcare_emulator.access_tokens import AccessTokens
 from local.healthcare_emulator.calls import Call, ClientGoneError
+from local.healthcare_emulator.dicom_file import Identity
 from local.healthcare_emulator.google_errors import GoogleError
+from local.healthcare_emulator.notifications import Instance, Notifications
 from local.healthcare_emulator.search import search
 from local.healthcare_emulator.shelf import Shelf
 from local.healthcare_emulator.stow import store
@@ -74,6 +76,8 @@ class Emulator:
         Seconds.
     operation_seconds
         How long a deletion of a series or study takes.
+    notifications
+        Who is told of what is stored and deleted; nobody if not given.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Emulator:
         public_url: str | None = None,
         token_lifetime: int = 3600,
         operation_seconds: float = 0.2,
+        notifications: Notifications | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._name = name
@@ -92,6 +97,7 @@ class Emulator:
         self._tokens = AccessTokens(folder / "token-key", lifetime=token_lifetime)
         self._shelf = Shelf(folder)
         self._deletions: set[asyncio.Task[None]] = set()
+        self._notifications = notifications or Notifications(name.path, url=None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -115,6 +121,7 @@ class Emulator:
             self._start_deletion(identifier, study, series)
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await self._notifications.aclose()
         self._shelf.close()
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -159,7 +166,7 @@ class Emulator:
                 raise GoogleError(HTTPStatus.NOT_FOUND, "Not found.")
             await self._studies(call)
         elif rest is None and call.method == "POST" and series is None:
-            await store(call, self._shelf, base=self._base(call), study=study)
+            await store(call, self._shelf, base=self._base(call), study=study, told=self._stored)
         elif rest is None and call.method == "DELETE":
             await self._delete(call, study, series, instance)
         else:
@@ -168,7 +175,7 @@ class Emulator:
 
     async def _studies(self, call: Call) -> None:
         if call.method == "POST":
-            await store(call, self._shelf, base=self._base(call), study=None)
+            await store(call, self._shelf, base=self._base(call), study=None, told=self._stored)
             return
         _allow(call, "GET", "POST")
         await search(call, self._shelf, level="studies", study=None, series=None)
@@ -199,6 +206,9 @@ class Emulator:
         else:
             raise GoogleError(HTTPStatus.NOT_FOUND, "Not found.")
 
+    def _stored(self, identity: Identity) -> None:
+        self._notifications.publish("StoreInstances", [Instance(identity.study, identity.series, identity.instance)])
+
     def _base(self, call: Call) -> str:
         return f"{call.origin}/v1/{self._name.path}/dicomWeb"
 
@@ -208,17 +218,22 @@ class Emulator:
         if not self._shelf.find(study, series, instance):
             raise GoogleError.absent()
         if instance is not None:
-            await asyncio.to_thread(self._shelf.delete, study, series, instance)
+            await self._remove(study, series, instance)
             await call.answer(HTTPStatus.OK, b"", _JSON)
             return
         identifier = self._shelf.begin_operation(study, series)
         self._start_deletion(identifier, study, series)
         await call.answer(HTTPStatus.OK, self._operation_body(identifier, done=False), _JSON)
 
+    async def _remove(self, study: str, series: str | None = None, instance: str | None = None) -> None:
+        rows = self._shelf.find(study, series, instance)
+        await asyncio.to_thread(self._shelf.delete, study, series, instance)
+        self._notifications.publish("DeleteInstances", [Instance(row.study, row.series, row.instance) for row in rows])
+
     def _start_deletion(self, identifier: str, study: str, series: str | None) -> None:
         async def run() -> None:
             await asyncio.sleep(self._operation_seconds)
-            await asyncio.to_thread(self._shelf.delete, study, series)
+            await self._remove(study, series)
             self._shelf.finish_operation(identifier)
 
         task = asyncio.create_task(run())

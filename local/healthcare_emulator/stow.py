@@ -34,7 +34,9 @@ class _Outcome:
     failed: list[_Failure] = field(default_factory=list)
 
 
-async def store(call: Call, shelf: Shelf, *, base: str, study: str | None) -> None:
+async def store(
+    call: Call, shelf: Shelf, *, base: str, study: str | None, told: Callable[[Identity], None] = lambda _: None
+) -> None:
     """Answer ``POST .../studies`` or ``.../studies/{study}``.
 
     Parameters
@@ -45,12 +47,17 @@ async def store(call: Call, shelf: Shelf, *, base: str, study: str | None) -> No
         The store's address, for the URLs of the answer.
     study
         The only study that is taken, if the path names one.
+    told
+        Called with each instance that was kept, at once: also if the rest never comes.
     """
     content_type = _content_type(call)
     outcome = _Outcome()
 
     async def keep(draft: Draft) -> None:
+        before = len(outcome.stored)
         await asyncio.to_thread(_keep, shelf, draft, study, outcome)
+        for identity in outcome.stored[before:]:
+            told(identity)
 
     if content_type.essence == "application/dicom":
         draft = shelf.draft()

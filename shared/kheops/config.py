@@ -225,6 +225,18 @@ class Settings(BaseSettings):
         default=True, description="Ask the issuer's userinfo endpoint for name and e-mail at somebody's first sight."
     )
 
+    events_audience: str | None = Field(
+        default=None,
+        min_length=1,
+        description="`aud` of the tokens by which Google's services call `events`: its own URL.",
+    )
+    events_senders: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Comma list of e-mail addresses of the service accounts that may call `events`."
+    )
+    events_issuer: str = Field(
+        default="https://accounts.google.com", description="`iss` of those tokens; another one only for tests."
+    )
+
     @classmethod
     @override
     def settings_customise_sources(
@@ -255,11 +267,18 @@ class Settings(BaseSettings):
         except json.JSONDecodeError as error:
             raise ValueError(f"is not JSON: {error.msg} at character {error.pos}") from None
 
-    @field_validator("allowed_origins", "outbound_allowed", mode="before")
+    @field_validator("allowed_origins", "outbound_allowed", "events_senders", mode="before")
     @classmethod
     def _comma_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("events_issuer")
+    @classmethod
+    def _events_issuer(cls, value: str) -> str:
+        if not _is_safe_url(value):
+            raise ValueError("must be https (http only for loopback)")
         return value
 
     @field_validator("public_url", "store_url", "orthanc_url")
@@ -364,6 +383,8 @@ class Settings(BaseSettings):
         )
         if self.database_password is not None and urlsplit(self.database_url.get_secret_value()).password is not None:
             faults.append("KHEOPS_DATABASE_PASSWORD must be left out, or the password in KHEOPS_DATABASE_URL")
+        if (self.events_audience is None) != (not self.events_senders):
+            faults.append("KHEOPS_EVENTS_AUDIENCE and KHEOPS_EVENTS_SENDERS must be given together")
         faults.extend(self._faults_of_mail())
         if faults:
             raise ValueError("; ".join(faults))

@@ -7,7 +7,7 @@ never is one, and the text of a caught exception is logged by class only, since 
 import json
 import logging
 import sys
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from typing_extensions import override
 
@@ -77,9 +77,9 @@ def get_logger(name: str) -> Logger:
     return Logger(name)
 
 
-def configure(level: str) -> None:
-    """Send logs of at least ``level`` to standard output; for the start of a process."""
-    handler = logging.StreamHandler(sys.stdout)
+def configure(level: str, *, stream: TextIO | None = None) -> None:
+    """Send logs of at least ``level`` to standard output, or to ``stream``; for the start of a process."""
+    handler = logging.StreamHandler(sys.stdout if stream is None else stream)
     handler.setFormatter(_JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import typer.main
+
 from kheops.config import Settings
+from kheops.jobs import command_line
 from tests.infra.terraform import INFRA, ROOT
 
 _VARIABLE = re.compile(r"\bKHEOPS_[A-Z_]+\b")
@@ -59,6 +62,14 @@ def test_connections_are_counted_as_the_services_open_them() -> None:
     assert counted is not None
     fields = Settings.model_fields
     assert int(counted[1]) == fields["database_pool"].default + fields["lookup_threads"].default
+
+
+def test_jobs_run_commands_that_there_are() -> None:
+    text = (INFRA / "jobs.tf").read_text("utf-8")
+    run = {*re.findall(r'command = "([a-z-]+)"', text), *re.findall(r'args += \["([a-z-]+)"\]', text)}
+    commands = getattr(typer.main.get_command(command_line.application), "commands")  # noqa: B009 - as typer's stubs are
+    assert len(run) == 5
+    assert run <= set(commands)
 
 
 def test_watched_events_are_events_of_the_code() -> None:

@@ -87,12 +87,15 @@ def test_files_that_fail_are_listed_with_reasons_in_words(system: System, tmp_pa
     (other / "damaged").write_bytes(files[0][:-3])
     (other / "good").write_bytes(a_file(study=new_uid(), series=new_uid(), instance=new_uid()))
     (other / "no-header").write_bytes(bytes(128) + b"DICM" + b"\0" * 40)
+    two = a_file(study=new_uid(), series=new_uid(), instance="1.2.3.4.5.6.7")
+    (other / "two-names").write_bytes(two.replace(b"1.2.3.4.5.6.7", b"1.2.3.4.5.6.8", 1))
     ended = bob.run("upload", other)
     assert ended.code == 1
-    assert ended.out == "1 file stored, 0 there already, 3 failed.\n"
+    assert ended.out == "1 file stored, 0 there already, 4 failed.\n"
     lines = dict(line.split(": ", 1) for line in ended.err.splitlines())
     assert lines[str(other / "foreign")] == "you may not add to that series or study"
     assert lines[str(other / "damaged")] == "it is damaged, or contradicts itself"
+    assert lines[str(other / "two-names")] == "it is damaged, or contradicts itself"
     assert str(other / "no-header") in lines
 
     changed = tmp_path / "changed"

@@ -204,6 +204,23 @@ def test_command_tells_line_by_line_and_by_its_exit_code(stack: Stack, tmp_path:
     assert json.loads(unsafe.out)[0]["check"] == "settings"
 
 
+def test_commands_of_operation_print_their_result_as_json(stack: Stack, tmp_path: Any) -> None:
+    command = Command(tmp_path, stack.services.environment)
+    assert command.run("audit-verify", "--json").json() == {"whole": True, "breaks_at": None}
+    assert command.run("deliver", "--json").json() == {"attempts": 0}
+    reconciled = command.run("reconcile", "--json").json()
+    assert reconciled["unanswered_by_the_store"] == 0
+    assert command.run("purge", "--json").json() == {"begun": 0, "purged": 0, "left": 0}
+    assert command.run("migrate", "--json").json()["version"].isdigit()
+    # The log goes elsewhere.
+    failed = command.run("migrate", "--json", KHEOPS_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    assert (failed.code, failed.out) == (1, "")
+    assert "kheops doctor" in failed.err
+    unsafe = command.run("reconcile", KHEOPS_TOKEN_PEPPER="short")
+    assert (unsafe.code, unsafe.out) == (3, "")
+    assert "KHEOPS_TOKEN_PEPPER" in unsafe.err
+
+
 @contextmanager
 def _proxy(behind: str, breaks: str) -> Iterator[str]:
     """Run a proxy that breaks one thing, and is true to the real services otherwise."""

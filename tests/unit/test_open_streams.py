@@ -8,10 +8,10 @@ import pytest
 from kheops.archive.port import ArchiveStream
 from kheops.errors import ArchiveUnavailableError, TooManyRequestsError
 from kheops.ids import UserPk
-from kheops.services.open_streams import OpenStreams, StreamPlace
+from kheops.services.open_streams import OpenStreams, StreamHolder, StreamPlace
 from kheops.web.pixels import PixelResponse
 
-ALICE, BOB = UserPk(1), UserPk(2)
+ALICE, BOB = StreamHolder(UserPk(1)), StreamHolder(UserPk(2))
 
 
 def _run(use: Callable[[OpenStreams], Awaitable[None]], *, limit: int = 2, patience: float = 5) -> None:

@@ -329,4 +329,5 @@ def test_a_refusal_tells_of_tokens_and_roles_and_of_nothing_else() -> None:
         Reason.TOKEN_KIND,
         Reason.ALBUM_ROLE,
         Reason.NOT_ADMINISTRATOR,
+        Reason.ONESELF,
     }

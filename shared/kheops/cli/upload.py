@@ -36,9 +36,11 @@ _FIRST_WAIT_SECONDS: Final = 1.0
 _CHUNK: Final = 256 * 1024
 _DICOM: Final = "application/dicom"
 _AGAIN: Final = 0xA700
+_PROCESSING_FAILURE: Final = 0x0110
 _STATUSES: Final = frozenset({202, 409})
 """Besides 200, those with a body that tells file by file (PS3.18 section 10.5.3)."""
 _FAILED, _REASON, _REFERENCED, _SOP_INSTANCE = "00081198", "00081197", "00081199", "00081155"
+_OTHER_FAILURES = "0008119A"
 
 
 @dataclass(slots=True)
@@ -221,11 +223,14 @@ def _reasons(body: bytes, batch: Sequence[DicomFile]) -> dict[DicomFile, int]:
         raise CommandError("The server answered something else than what was stored.", code=ExitCode.UNREACHABLE)
     stored = {value_of(item, _SOP_INSTANCE) for item in _items(document, _REFERENCED)}
     failed = {value_of(item, _SOP_INSTANCE): value_of(item, _REASON) for item in _items(document, _FAILED)}
-    return {
-        file: int(failed[file.instance]) if failed.get(file.instance, "").isdigit() else 0x0110
-        for file in batch
-        if file.instance not in stored
-    }
+    # Files that the server could not identify are counted, not named.
+    others = {value_of(item, _REASON) for item in _items(document, _OTHER_FAILURES)}
+    unnamed = others.pop() if len(others) == 1 else ""
+    return {file: _number(failed.get(file.instance, unnamed)) for file in batch if file.instance not in stored}
+
+
+def _number(reason: str) -> int:
+    return int(reason) if reason.isascii() and reason.isdigit() else _PROCESSING_FAILURE
 
 
 def _items(document: Mapping[str, object], tag: str) -> list[Mapping[str, object]]:

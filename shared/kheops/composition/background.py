@@ -5,13 +5,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kheops.composition.control_plane import ControlPlane
+from kheops.errors import ConfigurationError
 
 if TYPE_CHECKING:  # what only some services use is imported when they first use it: cold start counts
+    from kheops.identity.invocations import InvocationVerifier
     from kheops.outbound.mailers import Mailer
     from kheops.services.digests import Digests
     from kheops.services.outbox import Outbox
     from kheops.services.purging import Purging
     from kheops.services.reconcile import Reconciler
+    from kheops.services.store_notifications import StoreNotifications
 
 __all__ = ["Background"]
 
@@ -25,6 +28,34 @@ class Background(ControlPlane):
         from kheops.services.reconcile import Reconciler
 
         return Reconciler(self.database, self.archive, self.clock)
+
+    @cached_property
+    def store_notifications(self) -> "StoreNotifications":
+        """Takes notifications of the store."""
+        from kheops.services.store_notifications import StoreNotifications
+
+        return StoreNotifications(self.database, self.clock)
+
+    @cached_property
+    def invocations(self) -> "InvocationVerifier":
+        """Tells whether calls come from Google's services in our name.
+
+        Raises
+        ------
+        ConfigurationError
+            If the settings do not say whose calls those are.
+        """
+        from kheops.identity.invocations import InvocationVerifier
+
+        if self.settings.events_audience is None or not self.settings.events_senders:
+            raise ConfigurationError(["KHEOPS_EVENTS_AUDIENCE and KHEOPS_EVENTS_SENDERS must say who may call."])
+        return InvocationVerifier(
+            self.http,
+            issuer=self.settings.events_issuer,
+            audience=self.settings.events_audience,
+            senders=frozenset(self.settings.events_senders),
+            clock=self.clock,
+        )
 
     @cached_property
     def purging(self) -> "Purging":
@@ -69,4 +100,4 @@ class Background(ControlPlane):
         senders = dict(webhooks.senders())
         if self.mailer is not None and self.digests is not None:
             senders |= {MAIL: mail_sender(self.mailer, self.clock), DIGEST: self.digests.send}
-        return Outbox(self.database, self.clock, senders)
+        return Outbox(self.database, self.clock, senders, given_up=webhooks.given_up())

@@ -77,6 +77,8 @@ class Connections:
             await self.http.aclose()
         if "outbound" in made:
             await self.outbound.aclose()
+        if "provider_outbound" in made:
+            await self.provider_outbound.aclose()
         await self.lookup.aclose()
         await self.database.aclose()
         await asyncio.to_thread(self._source.close)
@@ -99,6 +101,14 @@ class Connections:
     @cached_property
     def outbound(self) -> "OutboundGuard":
         """The one way out to addresses that somebody else chose."""
+        return self._guard()
+
+    @cached_property
+    def provider_outbound(self) -> "OutboundGuard":
+        """The same with connections of its own: slow report providers keep no webhook waiting."""
+        return self._guard()
+
+    def _guard(self) -> "OutboundGuard":
         from kheops.outbound.guard import OutboundGuard
 
         return OutboundGuard(allowed=self.settings.outbound_allowed, plain_http=self.settings.outbound_plain_http)

@@ -110,9 +110,11 @@ class ControlPlane(Identity):
     def links(self) -> "Links":
         """Links."""
         from kheops.services.links import Links
+        from kheops.services.strangers import Strangers
 
         longest = timedelta(days=self.settings.link_days)
-        return Links(self.database, self.clock, pepper=self.pepper, longest=longest)
+        strangers = Strangers(self.audit)
+        return Links(self.database, self.clock, pepper=self.pepper, longest=longest, strangers=strangers)
 
     @cached_property
     def invitations(self) -> "Invitations":
@@ -132,18 +134,19 @@ class ControlPlane(Identity):
         """Report providers of albums."""
         from kheops.services.report_providers import ReportProviders
 
-        return ReportProviders(self.database, self.clock, self.outbound)
+        return ReportProviders(self.database, self.clock, self.provider_outbound)
 
     @cached_property
     def reports(self) -> "Reports":
         """What report providers are given."""
+        from kheops.services.provider_keys import ProviderKeys
         from kheops.services.reports import Reports
 
         return Reports(
             self.database,
             self.clock,
             providers=self.report_providers,
-            fetcher=self.outbound,
+            keys=ProviderKeys(self.report_providers, self.provider_outbound),
             pepper=self.pepper,
             public_url=self.settings.public_url,
         )

@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # what only some services use is imported when they first use
     from kheops.services.open_streams import OpenStreams
     from kheops.services.permanent_deletion import PermanentDeletion
     from kheops.services.reading_grants import ReadingGrants
+    from kheops.services.refusals import RefusalLimit
     from kheops.services.rendering import Rendering
     from kheops.services.retrieve import Retrieval
     from kheops.services.search import Search
@@ -73,6 +74,13 @@ class DataPlane(Identity):
         return OpenStreams(limit=self.settings.streams_per_person, patience=self.settings.stream_wait_seconds)
 
     @cached_property
+    def refusals(self) -> "RefusalLimit":
+        """How often people were told of late that a UID is in use, in whichever way they asked."""
+        from kheops.services.refusals import RefusalLimit
+
+        return RefusalLimit()
+
+    @cached_property
     def storing(self) -> "Storing":
         """STOW-RS."""
         from kheops.services.store import Storing
@@ -84,6 +92,7 @@ class DataPlane(Identity):
             lease_seconds=self.settings.lease_seconds,
             held_bytes=self.settings.held_bytes,
             compares=self.settings.compare_uploads,
+            refusals=self.refusals,
         )
 
     @cached_property
@@ -98,4 +107,4 @@ class DataPlane(Identity):
         """Whether series may be added to, before anything is stored."""
         from kheops.services.verification import Verification
 
-        return Verification(self.database, self.audit)
+        return Verification(self.database, self.audit, self.refusals)

@@ -1,4 +1,4 @@
-"""The part of the one rule source that needs no series: albums, the own account, capability tokens, viewer tokens.
+"""The part of the one rule source that needs no series: albums, the own account, tokens.
 
 Pure functions of facts, as all of `kheops.domain.policy`, by whose name everybody calls them.
 """
@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Final, assert_never
 
 from kheops.domain.grants import AlbumAction, Denied, PermittedAlbum, Reason, ReportGrant, Source, ViewerGrant
+from kheops.domain.people_policy import administer
 from kheops.domain.principals import (
     AlbumCapability,
     LinkVisit,
     Person,
     Principal,
     ReportToken,
-    Role,
     UserCapability,
     ViewerToken,
 )
@@ -22,10 +22,8 @@ from kheops.ids import AlbumPk, UserPk
 
 __all__ = [
     "act_on_album",
-    "administer",
     "comment_on_study",
     "introspect",
-    "look_up_people",
     "manage_capabilities",
     "manage_own_account",
     "mark_in_inbox",
@@ -35,7 +33,6 @@ __all__ = [
     "revoke_capability",
     "see_capability",
     "settle_album",
-    "tell_userinfo",
 ]
 
 
@@ -222,14 +219,6 @@ def manage_own_account(principal: Principal, *, writes: bool) -> UserPk | Denied
             assert_never(principal)
 
 
-def look_up_people(principal: Principal) -> UserPk | Denied:
-    """Decide whether ``principal`` may look up people, and as whom: only people may, with a login of their own.
-
-    A token is handed to programs and viewers; names and addresses of others are nothing that they need.
-    """
-    return principal.user if isinstance(principal, Person) else Denied(Reason.TOKEN_KIND)
-
-
 def mark_in_inbox(principal: Principal) -> UserPk | Denied:
     """Decide whether ``principal`` may mark what is in their person's inbox as a favourite.
 
@@ -262,23 +251,6 @@ def _reads_and_writes(principal: Principal) -> UserPk | Denied:
             return denied
         case _:
             return manage_own_account(principal, writes=True)
-
-
-# Administration --------------------------------------------------------------------------------------------------
-
-
-def administer(principal: Principal) -> UserPk | Denied:
-    """Decide whether ``principal`` may see and do what concerns the installation as a whole.
-
-    Only people who present the claim that the settings name, with an access token of their own; no token of ours.
-    """
-    match principal:
-        case Person():
-            return principal.user if Role.ADMINISTRATOR in principal.roles else Denied(Reason.NOT_ADMINISTRATOR)
-        case UserCapability() | AlbumCapability() | ViewerToken() | ReportToken() | LinkVisit():
-            return Denied(Reason.TOKEN_KIND)
-        case _:
-            assert_never(principal)
 
 
 def settle_album(principal: Principal, album: AlbumPk) -> PermittedAlbum | Denied:
@@ -413,8 +385,3 @@ def open_report(principal: Principal, role: AlbumRole | None) -> ReportGrant | D
         case album:
             write = not isinstance(act_on_album(principal, AlbumAction.ADD_SERIES, role), Denied)
             return ReportGrant(album, read=True, write=write)
-
-
-def tell_userinfo(principal: Principal) -> UserPk | Denied:
-    """Decide whether ``principal`` may learn name and address of its person: report tokens may, as in KHEOPS."""
-    return principal.user if isinstance(principal, ReportToken) else Denied(Reason.TOKEN_KIND)

@@ -47,6 +47,8 @@ class Reason(StrEnum):
     """The caller's role in the album does not include it."""
     NOT_ADMINISTRATOR = "not-administrator"
     """The caller does not administer the installation."""
+    ONESELF = "oneself"
+    """Nobody does this to themself."""
     NOT_ORIGIN = "not-origin"
     """Only who created the series may add to it or take it back."""
     OTHER_RESERVATION = "other-reservation"
@@ -68,6 +70,7 @@ class Reason(StrEnum):
             Reason.TOKEN_KIND,
             Reason.ALBUM_ROLE,
             Reason.NOT_ADMINISTRATOR,
+            Reason.ONESELF,
         }
 
 

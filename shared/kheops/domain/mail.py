@@ -6,7 +6,7 @@ from typing import Final
 
 from kheops.errors import BadRequestError
 
-__all__ = ["MAIL_SUBJECT_LENGTH", "MAIL_TEXT_LENGTH", "Mail"]
+__all__ = ["MAIL_SUBJECT_LENGTH", "MAIL_TEXT_LENGTH", "Mail", "one_line"]
 
 MAIL_SUBJECT_LENGTH: Final = 255
 """Characters."""
@@ -61,3 +61,17 @@ class Mail:
             )
         if _SURROGATE.search(self.subject + self.text):
             raise BadRequestError("A mail must be well-formed Unicode.")
+
+
+def one_line(text: str, *, most: int) -> str:
+    """Return a text that people gave, such as a name, without what would make lines in a mail or hide in it.
+
+    Parameters
+    ----------
+    text
+        What they gave.
+    most
+        Characters; what is longer ends in an ellipsis.
+    """
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return line if len(line) <= most else f"{line[: most - 1]}\u2026"

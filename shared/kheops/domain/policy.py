@@ -1,7 +1,8 @@
 """The one rule source: may this principal do this to that.
 
 Pure functions of facts. Nothing else in the package decides, and the types of `kheops.domain.grants` that storage and
-the archive demand are created only here and in `kheops.domain.album_policy`, its other half. Lists and single reads
+the archive demand are created only here and in `kheops.domain.album_policy`; what is about people alone is in
+`kheops.domain.people_policy`. Lists and single reads
 come from the same rule: `read_scope` is what a search runs under, and `read_series` refuses whatever that scope would
 not list.
 """
@@ -11,10 +12,8 @@ from typing import assert_never
 
 from kheops.domain.album_policy import (
     act_on_album,
-    administer,
     comment_on_study,
     introspect,
-    look_up_people,
     manage_capabilities,
     manage_own_account,
     mark_in_inbox,
@@ -24,7 +23,6 @@ from kheops.domain.album_policy import (
     revoke_capability,
     see_capability,
     settle_album,
-    tell_userinfo,
 )
 from kheops.domain.grants import (
     Admission,
@@ -42,6 +40,13 @@ from kheops.domain.grants import (
     Source,
     StoreTarget,
     ViewerGrant,
+)
+from kheops.domain.people_policy import (
+    act_on_another,
+    administer,
+    is_acquainted,
+    look_up_people,
+    tell_userinfo,
 )
 from kheops.domain.principals import (
     AlbumCapability,
@@ -84,11 +89,13 @@ __all__ = [
     "StoreTarget",
     "ViewerGrant",
     "act_on_album",
+    "act_on_another",
     "administer",
     "admit",
     "admit_instance",
     "comment_on_study",
     "introspect",
+    "is_acquainted",
     "look_up_people",
     "manage_capabilities",
     "manage_own_account",

@@ -5,7 +5,6 @@ compressed bodies, and no word of what was sent or received in the log.
 """
 
 import asyncio
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from kheops.errors import IdentityProviderUnavailableError
+from kheops.identity.json_objects import json_object
 from kheops.observability import get_logger
 
 __all__ = ["ANSWER_LIMIT", "ANSWER_TIMEOUT", "JsonAnswer", "ask"]
@@ -86,7 +86,7 @@ async def ask(
         raise _no_answer(url, str(error)) from None
     if status == _TOO_MANY or status >= _SERVER_ERROR:
         raise _no_answer(url, f"status {status}")
-    document = _json_object(body)
+    document = json_object(body)
     if document is None:
         if status == _OK:
             raise _no_answer(url, "no JSON object")
@@ -107,14 +107,6 @@ async def _read(response: httpx.Response) -> bytes:
         if len(body) > ANSWER_LIMIT:
             raise _BadBodyError("too large")
     return bytes(body)
-
-
-def _json_object(body: bytes) -> dict[str, object] | None:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _no_answer(url: str, reason: str) -> IdentityProviderUnavailableError:

@@ -9,14 +9,14 @@ from typing import Final
 
 import jwt
 
-from kheops.errors import IdentityProviderUnavailableError, InvalidIdentifierError, InvalidTokenError
-from kheops.identity.jwks import parse_jwks
+from kheops.errors import InvalidIdentifierError, InvalidTokenError
+from kheops.identity.jwks import PublicKey
 from kheops.identity.signed_claims import LEEWAY, UnverifiedToken, parse_unverified
 from kheops.ids import ReportProviderId, report_provider_id
 
-__all__ = ["Assertion", "claimed_client", "verify_assertion"]
+__all__ = ["ASSERTION_ALGORITHM", "Assertion", "claimed_client", "verify_assertion"]
 
-_ALGORITHM: Final = "RS256"
+ASSERTION_ALGORITHM: Final = "RS256"
 _LONGEST: Final = 600
 """Seconds that an assertion may live, as in KHEOPS."""
 _JTI_LENGTH: Final = 1024
@@ -33,8 +33,8 @@ class Assertion:
     """When it can be used no longer."""
 
 
-def claimed_client(text: str) -> tuple[UnverifiedToken, ReportProviderId]:
-    """Return an assertion taken apart and the client that it names, of which nothing may be believed yet.
+def claimed_client(text: str) -> tuple[UnverifiedToken, str, ReportProviderId]:
+    """Return an assertion taken apart, and the key and client that it names; nothing of it may be believed yet.
 
     Raises
     ------
@@ -44,19 +44,20 @@ def claimed_client(text: str) -> tuple[UnverifiedToken, ReportProviderId]:
     token = parse_unverified(text)
     if token is None:
         raise InvalidTokenError("assertion-malformed")
-    if token.header.get("alg") != _ALGORITHM or "crit" in token.header or token.header.get("b64", True) is not True:
+    header = token.header
+    if header.get("alg") != ASSERTION_ALGORITHM or "crit" in header or header.get("b64", True) is not True:
         raise InvalidTokenError("assertion-alg")
-    kid = token.header.get("kid")
+    kid = header.get("kid")
     if not isinstance(kid, str) or not kid:
         raise InvalidTokenError("assertion-kid")
     try:
-        return token, report_provider_id(token.iss or "")
+        return token, kid, report_provider_id(token.iss or "")
     except InvalidIdentifierError:
         raise InvalidTokenError("assertion-iss") from None
 
 
 def verify_assertion(
-    token: UnverifiedToken, client: ReportProviderId, jwks: Mapping[str, object], *, audience: str, at: datetime
+    token: UnverifiedToken, client: ReportProviderId, key: PublicKey, *, audience: str, at: datetime
 ) -> Assertion:
     """Verify signature, client, audience and time of an assertion.
 
@@ -64,8 +65,8 @@ def verify_assertion(
     ----------
     token, client
         What `claimed_client` returned.
-    jwks
-        The client's keys (RFC 7517 section 5), from the address in its configuration.
+    key
+        The client's key of the assertion's ``kid``, from the address in its configuration.
     audience
         The address of the endpoint that got the assertion, which must be its one ``aud``.
     at
@@ -77,18 +78,11 @@ def verify_assertion(
         If anything of it is not as it must be: ``aud``, ``iss`` and ``sub``, ``jti``, ``exp`` at most ten minutes
         ahead, the signature.
     """
-    kid = token.header.get("kid")
-    try:
-        key = parse_jwks(jwks).find(kid if isinstance(kid, str) else None, _ALGORITHM)
-    except IdentityProviderUnavailableError:
-        raise InvalidTokenError("assertion-keys") from None
-    if key is None:
-        raise InvalidTokenError("assertion-kid-unknown")
     try:
         claims: dict[str, object] = jwt.decode(
             token.text,
             key.key,
-            algorithms=[_ALGORITHM],
+            algorithms=[ASSERTION_ALGORITHM],
             # A list of audiences would let one of them use the assertion here.
             options={
                 "verify_signature": True,

@@ -169,6 +169,8 @@ class IssuerKeys:
         Brings the issuer's JWK Set; raises `IdentityProviderUnavailableError` if it cannot.
     issuer
         Name for the log.
+    stale
+        Seconds beyond `KEYS_TTL` for which keys are used while they cannot be fetched.
     monotonic
         Seconds that never go back.
     """
@@ -178,12 +180,13 @@ class IssuerKeys:
         fetch: Callable[[], Awaitable[Mapping[str, object]]],
         *,
         issuer: str,
+        stale: float = KEYS_STALE,
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
         async def fetch_keys() -> KeySet:
             return parse_jwks(await fetch())
 
-        self._kept = Kept(fetch_keys, what=f"keys of {issuer}", ttl=KEYS_TTL, stale=KEYS_STALE, monotonic=monotonic)
+        self._kept = Kept(fetch_keys, what=f"keys of {issuer}", ttl=KEYS_TTL, stale=stale, monotonic=monotonic)
         self._monotonic = monotonic
         self._renewed_at = float("-inf")
 

@@ -4,7 +4,6 @@ Every rule is spelled out here; nothing rests on a default of the library. `veri
 `SignedClaims`, so that unverified ones cannot be passed for them.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from jwt.exceptions import InvalidJTIError, InvalidSubjectError
 from kheops.errors import InvalidTokenError
 from kheops.identity.base64url import decode_base64url
 from kheops.identity.issuers import Issuer
+from kheops.identity.json_objects import json_object
 from kheops.identity.jwks import KeySet
 
 __all__ = ["LEEWAY", "TOKEN_LIMIT", "SignedClaims", "UnverifiedToken", "parse_unverified", "verify_claims"]
@@ -81,20 +81,12 @@ def parse_unverified(text: str) -> UnverifiedToken | None:
     segments = text.split(".")
     if len(segments) != _SEGMENTS:
         return None
-    header = _json_object(segments[0])
-    payload = _json_object(segments[1])
+    header = json_object(decode_base64url(segments[0]) or b"")
+    payload = json_object(decode_base64url(segments[1]) or b"")
     if header is None or payload is None:
         return None
     iss = payload.get("iss")
     return UnverifiedToken(text, header, iss if isinstance(iss, str) else None)
-
-
-def _json_object(segment: str) -> dict[str, object] | None:
-    try:
-        value = json.loads(decode_base64url(segment) or b"")
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 async def verify_claims(

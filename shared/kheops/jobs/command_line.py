@@ -6,6 +6,7 @@ for a database driver, and would start four times slower.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -17,7 +18,7 @@ from kheops.cli.failure import CommandError, ExitCode
 from kheops.cli.output import print_json, say
 from kheops.cli.session_commands import login, logout
 from kheops.cli.study_commands import download, studies, upload
-from kheops.errors import ConfigurationError, KheopsError
+from kheops.errors import ConfigurationError, DatabaseUnavailableError, KheopsError
 
 if TYPE_CHECKING:
     from kheops.factory import Process
@@ -49,6 +50,9 @@ def main() -> None:
         for fault in error.faults:
             say(fault)
         raise SystemExit(ExitCode.UNSAFE_SETTINGS) from None
+    except DatabaseUnavailableError as error:
+        say(f"The database cannot be used. {error.detail} `kheops doctor` says what is wrong.")
+        raise SystemExit(ExitCode.NOT_DONE) from None
     except KheopsError as error:
         say(error.detail or error.message)
         raise SystemExit(ExitCode.NOT_DONE) from None
@@ -99,6 +103,8 @@ def migrate(*, as_json: AsJson = False) -> None:
     source = source_of(settings, secrets)
     database = Database(source, size=1)
     try:
+        # A bare connection would fail in the driver's words.
+        database.run_blocking(lambda _: None)
         with database.connect() as connection:
             version = run_migrations(connection)
     finally:
@@ -116,20 +122,18 @@ def reconcile(*, as_json: AsJson = False) -> None:
 
     Exit code 1 if the store could not say.
     """
+    from kheops.composition.scheduled import ScheduledTask, run_task
 
     async def work(process: "Process") -> tuple[dict[str, int], bool]:
         result = await process.reconciler.run()
-        await process.reconciler.seal_audit()
-        await process.viewer_tokens.clear()
-        await process.outbox.clear()
-        if process.digests is not None:
-            await process.digests.add_due()
-        await process.reports.clear()
+        for task in (ScheduledTask.SEAL, ScheduledTask.CLEAR, ScheduledTask.DIGESTS):
+            await run_task(process, task)
         counts = {
             **{name: result.instances[name] for name in ("confirmed", "orphaned", "released", "unchanged")},
             "series forgotten": result.series_forgotten,
             **{f"{name} in marked series": result.catalog.instances[name] for name in ("added", "dropped", "left")},
-            "unanswered by the store": result.unanswered + result.catalog.unanswered,
+            "series that the store told of": result.newcomers.series["recorded"],
+            "unanswered by the store": result.unanswered + result.newcomers.unanswered + result.catalog.unanswered,
         }
         return counts, result.is_whole
 
@@ -202,7 +206,8 @@ def _with_process(work: "Callable[[Process], Awaitable[_T]]") -> _T:
     from kheops.observability import configure
 
     settings = load()
-    configure("warning")
+    # Standard output is for the result.
+    configure("warning", stream=sys.stderr)
 
     async def run() -> _T:
         process = Process(settings)

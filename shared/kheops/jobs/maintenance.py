@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from kheops.composition.scheduled import EACH_MINUTE, run_task
 from kheops.errors import KheopsError
 from kheops.factory import Process
 from kheops.observability import get_logger
@@ -20,14 +21,8 @@ async def maintain(process: Process) -> None:
     Reservations whose lease has run out are settled, the audit trail is sealed, what ended is cleared away, and
     digests are added to the outbox.
     """
-    await process.reconciler.run()
-    await process.reconciler.seal_audit()
-    await process.viewer_tokens.clear()
-    await process.outbox.clear()
-    if process.digests is not None:
-        await process.digests.add_due()
-    await process.reports.clear()
-    await process.links.clear()
+    for task in EACH_MINUTE:
+        await run_task(process, task)
 
 
 async def maintain_forever(process: Process) -> None:

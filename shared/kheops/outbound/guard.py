@@ -136,16 +136,17 @@ class OutboundGuard:
         OutboundError
             If the address is refused, does not answer 200 in time, or answers more than ``most`` bytes or compressed.
         """
-        async with self._exchange("GET", url, {"Accept": accept}, None) as response:
+        destination = self._destination(url)
+        async with self._exchange("GET", destination, {"Accept": accept}, None) as response:
             if response.status_code != _OK:
-                raise self._failed(url, "status")
+                raise self._failed(destination, "status")
             if response.headers.get("content-encoding", "identity").lower() != "identity":
-                raise self._failed(url, "compressed")
+                raise self._failed(destination, "compressed")
             body = bytearray()
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > most:
-                    raise self._failed(url, "too-large")
+                    raise self._failed(destination, "too-large")
             return bytes(body)
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> int:
@@ -167,7 +168,7 @@ class OutboundGuard:
         OutboundError
             If the address is refused or does not answer in time. A redirect is an answer like any other.
         """
-        async with self._exchange("POST", url, headers, body) as response:
+        async with self._exchange("POST", self._destination(url), headers, body) as response:
             return response.status_code
 
     async def aclose(self) -> None:
@@ -189,9 +190,8 @@ class OutboundGuard:
 
     @asynccontextmanager
     async def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None
+        self, method: str, destination: _Destination, headers: Mapping[str, str], body: bytes | None
     ) -> AsyncIterator[httpx.Response]:
-        destination = self._destination(url)
         try:
             async with asyncio.timeout(self._seconds):
                 response = await self._send(method, destination, headers, body)
@@ -200,7 +200,7 @@ class OutboundGuard:
                 finally:
                     await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ssl.SSLError, OSError) as error:
-            raise self._failed(url, type(error).__name__) from None
+            raise self._failed(destination, type(error).__name__) from None
 
     async def _send(
         self, method: str, destination: _Destination, headers: Mapping[str, str], body: bytes | None
@@ -225,7 +225,7 @@ class OutboundGuard:
             except httpx.ConnectError:
                 if address == addresses[-1]:
                     raise
-        raise self._failed(str(destination.url), "no-address")
+        raise self._failed(destination, "no-address")
 
     async def _addresses(self, destination: _Destination) -> list[str]:
         """Return where to connect; every address of the name must be public, not only the one that is used."""
@@ -238,9 +238,9 @@ class OutboundGuard:
             except ValueError:  # a name that cannot be one, or an address that is none
                 addresses = []
         if not addresses:
-            raise self._failed(str(destination.url), "no-address")
+            raise self._failed(destination, "no-address")
         if not self._is_allowed(destination) and not all(map(is_public, addresses)):
-            raise self._failed(str(destination.url), "not-public")
+            raise self._failed(destination, "not-public")
         return [str(address) for address in addresses]
 
     def _destination(self, url: str) -> _Destination:
@@ -248,13 +248,15 @@ class OutboundGuard:
             raise BadRequestError(f"The URL must be of at most {_URL_LENGTH} printable ASCII characters.")
         try:
             parsed = httpx.URL(url)
+            # Told from punycode, which may be malformed; so it is asked for here once, and nowhere else.
+            host = parsed.host
             port = parsed.port or _PORTS.get(parsed.scheme)
         except (httpx.InvalidURL, ValueError):
             raise BadRequestError("The URL is malformed.") from None
         written = _AUTHORITY.match(url)
-        if port is None or not parsed.host or written is None or not 0 < port <= _LAST_PORT:
+        if port is None or not host or written is None or not 0 < port <= _LAST_PORT:
             raise BadRequestError("The URL must be absolute, https or http.")
-        if parsed.userinfo or "@" in written[1] or parsed.fragment or "%" in parsed.host:
+        if parsed.userinfo or "@" in written[1] or parsed.fragment or "%" in host:
             raise BadRequestError("The URL must have no user, fragment or zone.")
         # What the TLS handshake and the resolver see; a last dot changes neither the name nor what is allowed.
         destination = _Destination(parsed, parsed.raw_host.decode("ascii").lower().strip("[]").rstrip("."), port)
@@ -267,7 +269,7 @@ class OutboundGuard:
         return f"{host}:{destination.port}" in self._allowed
 
     @staticmethod
-    def _failed(url: str, reason: str) -> OutboundError:
+    def _failed(destination: _Destination, reason: str) -> OutboundError:
         # The host alone: a path or query may hold a secret of whoever chose it.
-        _LOG.warning("outbound.failed", host=httpx.URL(url).host, reason=reason)
+        _LOG.warning("outbound.failed", host=destination.host, reason=reason)
         return OutboundError()

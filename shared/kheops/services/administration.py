@@ -200,7 +200,7 @@ class Administration:
 
     def _another(self, tx: Connection, principal: Principal, named: NamedPerson) -> PersonOnRecord:
         person = self._person(tx, named)
-        if person.user == principal.user:
+        if isinstance(policy.act_on_another(principal, person.user), Denied):
             raise ConflictError("Nobody does this to themself: another administrator has to.")
         return person
 

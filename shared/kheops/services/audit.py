@@ -65,7 +65,28 @@ class AuditTrail:
             return
         # A digest: a search names up to a thousand UIDs, and keys are kept for a quarter of an hour.
         uids = sha256("\\".join(use.series or use.studies).encode()).digest()
-        key = (use.user, use.kind, uids, use.subject)
+        await self._record_once(use, (use.user, use.kind, uids, use.subject))
+
+    async def record_repeated(self, use: Use, *, key: tuple[object, ...]) -> None:
+        """Commit ``use`` whatever its outcome, or count it where the same was committed in the last fifteen minutes.
+
+        For refusals that anybody can cause without end.
+
+        Parameters
+        ----------
+        use
+            The use; of repeated ones, only their number is kept.
+        key
+            What makes it the same, besides its kind and outcome.
+
+        Raises
+        ------
+        DatabaseUnavailableError
+            If it could not be committed: then the answer must not go out.
+        """
+        await self._record_once(use, (use.kind, use.outcome, *key))
+
+    async def _record_once(self, use: Use, key: _Key) -> None:
         at = self._clock()
         self._forget_before(at - _WINDOW)
         window = self._windows.get(key)

@@ -122,7 +122,14 @@ class Capabilities:
         return await self._database.run(work)
 
     async def list_of_album(
-        self, principal: Principal, album: AlbumId, *, user: str | None, only_valid: bool, page: Page, issuer: str | None = None
+        self,
+        principal: Principal,
+        album: AlbumId,
+        *,
+        user: str | None,
+        only_valid: bool,
+        page: Page,
+        issuer: str | None = None,
     ) -> tuple[Sequence[CapabilityView], int]:
         """Return a page of an album's tokens, newest first, and how many there are in all.
 

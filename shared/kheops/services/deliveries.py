@@ -19,7 +19,7 @@ from kheops.ids import AlbumId, AlbumPk, SeriesInstanceUID, StudyInstanceUID, Us
 from kheops.observability import get_logger
 from kheops.outbound.guard import OutboundGuard
 from kheops.outbound.mailers import Mailer, MailRefusedError
-from kheops.services.outbox import Sender, Sent
+from kheops.services.outbox import GivenUp, Sender, Sent
 from kheops.services.webhook_bodies import common_json, person_json, study_json, with_retrieve_urls
 from kheops.services.webhook_events import FAREWELL, expand_new_series
 from kheops.storage import webhook_deliveries, webhook_subjects
@@ -64,6 +64,11 @@ class WebhookSender:
     def senders(self) -> Mapping[str, Sender]:
         """Return a sender of each kind of task that has to do with webhooks."""
         return {NEW_SERIES: self._expand, WEBHOOK: self._deliver, FAREWELL: self._farewell}
+
+    @staticmethod
+    def given_up() -> Mapping[str, GivenUp]:
+        """Return what shows in the log of a webhook that its last attempt came to no end."""
+        return {WEBHOOK: _record_given_up}
 
     async def _expand(self, task: Task) -> Sent:
         return Sent(delivered=True, record=lambda tx: expand_new_series(tx, task, self._clock()))
@@ -182,6 +187,12 @@ async def send_mail(mailer: Mailer, mail: Mail, task: Task, at: datetime) -> Sen
     except OutboundError:
         return Sent(delivered=False)
     return Sent(delivered=True)
+
+
+def _record_given_up(tx: Connection, task: Task, at: datetime) -> None:
+    key = task.payload["delivery"]
+    assert isinstance(key, int)
+    webhook_deliveries.record_attempt(tx, delivery=key, attempt=Attempt(task.attempt, NO_ANSWER, at))
 
 
 def _new_user(tx: Connection, album: AlbumPk, facts: Mapping[str, Any]) -> dict[str, object] | None:

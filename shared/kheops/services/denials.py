@@ -1,11 +1,13 @@
 """From a refusal of the policy to the error that the caller gets."""
 
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from kheops.domain.policy import Denied, Reason
 from kheops.errors import AlbumNotFoundError, ForbiddenError, NotFoundError
 
-__all__ = ["refuse"]
+__all__ = ["granted", "refuse"]
+
+_T = TypeVar("_T")
 
 _WORDS: Final = {
     Reason.TOKEN_LACKS_READ: "This token may not read.",
@@ -15,6 +17,7 @@ _WORDS: Final = {
     Reason.TOKEN_KIND: "You don't have the permission to do this with this type of token.",
     Reason.ALBUM_ROLE: "You don't have the permission to do this on this album.",
     Reason.NOT_ADMINISTRATOR: "Only administrators of the installation may do this.",
+    Reason.ONESELF: "Nobody does this to themself.",
 }
 
 
@@ -40,3 +43,23 @@ def refuse(denied: Denied, *, album: bool = False) -> NoReturn:
     if album:
         raise AlbumNotFoundError
     raise NotFoundError
+
+
+def granted(decided: _T | Denied, *, album: bool = False) -> _T:
+    """Return what the policy granted.
+
+    Parameters
+    ----------
+    decided
+        The policy's answer.
+    album
+        As `refuse` takes it.
+
+    Raises
+    ------
+    ForbiddenError, NotFoundError
+        As `refuse`, if that was a refusal.
+    """
+    if isinstance(decided, Denied):
+        refuse(decided, album=album)
+    return decided

@@ -6,11 +6,12 @@ of albums that the person is a member of then.
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection
 
 from kheops.clock import Clock
-from kheops.domain.mail import Mail
+from kheops.domain.mail import Mail, one_line
 from kheops.ids import UserPk
 from kheops.outbound.mailers import Mailer
 from kheops.services.deliveries import send_mail
@@ -21,6 +22,9 @@ from kheops.storage.engine import Database
 from kheops.storage.outbox import Task
 
 __all__ = ["Digests"]
+
+_NAME_SHOWN: Final = 255
+"""Characters of an album's name in a mail: all that it may have."""
 
 
 class Digests:
@@ -70,7 +74,7 @@ class Digests:
         return Mail(to.email, _subject(news), self._text(news)) if news else None
 
     def _text(self, news: Sequence[News]) -> str:
-        lines = "\n".join(f"- {_one_line(each.name)}: {_counts(each)}" for each in news)
+        lines = "\n".join(f"- {one_line(each.name, most=_NAME_SHOWN)}: {_counts(each)}" for each in news)
         return (
             f"There is something new in your albums:\n\n{lines}\n\n"
             f"{self._public_url}/\n\n"
@@ -93,8 +97,3 @@ def _counts(news: News) -> str:
         if number
     ]
     return ", ".join(parts)
-
-
-def _one_line(name: str) -> str:
-    """Return a name that people gave, without what would make lines or hide in them."""
-    return "".join(each if each.isprintable() else " " for each in name)

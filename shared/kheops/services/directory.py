@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from kheops.domain import policy
 from kheops.domain.albums import Page
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum, ReadScope, Source
 from kheops.domain.principals import Principal
 from kheops.errors import NotFoundError
@@ -64,11 +65,24 @@ class Directory:
         self._database = database
         self._default_issuer = default_issuer
 
-    async def find(self, principal: Principal, reference: str, whereabouts: Whereabouts) -> FoundPerson:
+    async def find(
+        self, principal: Principal, reference: str, whereabouts: Whereabouts, *, issuer: str | None = None
+    ) -> FoundPerson:
         """Return whom a user reference means, so that a client can check it before it uses it.
 
         Name and address are those of somebody who shares an album with the caller, or whose address was the
         reference; of anybody else there is the ``sub`` that was asked for, and no more.
+
+        Parameters
+        ----------
+        principal
+            Who asks.
+        reference
+            An e-mail address or a ``sub``.
+        whereabouts
+            What their access is asked of.
+        issuer
+            Whose ``sub`` the reference is; ``None`` for an address, or the default issuer.
 
         Raises
         ------
@@ -84,10 +98,11 @@ class Directory:
 
         def work(tx: Connection) -> FoundPerson:
             regard = _regard(tx, principal, whereabouts)
-            person = person_of(tx, reference, default_issuer=self._default_issuer)
+            named = NamedPerson(reference, issuer)
+            person = person_of(tx, named, default_issuer=self._default_issuer)
             album, study = regard.album, regard.study
             return FoundPerson(
-                _as_known(tx, regard.user, person, reference),
+                _as_known(tx, regard.user, person, named),
                 album_access=None if album is None else directory.is_member(tx, album, person.user),
                 study_access=None if study is None else study_readers.is_read_with(tx, *study, person.user),
             )
@@ -99,8 +114,8 @@ class Directory:
     ) -> tuple[Sequence[Acquaintance], int]:
         """Return a page of people whose name or address has ``wanted`` in it, and how many there are in all.
 
-        They are members of the album, and read a series of the study that the caller reads as well; where neither
-        was named, they share an album with the caller. The caller is never among them.
+        They share an album with the caller: the one that was named, or any; and they read a series of the study that
+        the caller reads as well, where one was named. The caller is never among them.
 
         Raises
         ------
@@ -132,8 +147,13 @@ def _regard(tx: Connection, principal: Principal, whereabouts: Whereabouts) -> _
     return _Regard(user, album, (scope, whereabouts.study))
 
 
-def _as_known(tx: Connection, asker: UserPk, person: UserRecord, reference: str) -> Acquaintance:
-    is_known = "@" in reference or person.user == asker or directory.share_an_album(tx, asker, person.user)
-    if not is_known:
-        return Acquaintance(email=None, name=None, sub=person.sub)
-    return Acquaintance(person.email if person.email_verified else None, person.name, person.sub)
+def _as_known(tx: Connection, asker: UserPk, person: UserRecord, named: NamedPerson) -> Acquaintance:
+    is_acquainted = policy.is_acquainted(
+        asker,
+        person.user,
+        by_address=named.is_address,
+        share_an_album=directory.share_an_album(tx, asker, person.user),
+    )
+    if not is_acquainted:
+        return Acquaintance(email=None, name=None, iss=person.iss, sub=person.sub)
+    return Acquaintance(person.email if person.email_verified else None, person.name, person.iss, person.sub)

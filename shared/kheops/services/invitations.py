@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.albums import Page
-from kheops.domain.mail import MAIL_SUBJECT_LENGTH, Mail
+from kheops.domain.mail import MAIL_SUBJECT_LENGTH, Mail, one_line
 from kheops.domain.mutations import MutationType
 from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum
 from kheops.domain.principals import Person, Principal
@@ -24,19 +24,25 @@ from kheops.errors import (
 )
 from kheops.ids import AlbumId, AlbumPk, InvitationId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
+from kheops.services.allowances import spend
 from kheops.services.denials import refuse
 from kheops.services.webhook_events import tell_new_user
 from kheops.storage import albums, audit, invitations, members, people, roles
+from kheops.storage.allowances import Allowance, whose_address
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
 from kheops.storage.invitations import InvitationRecord, OpenInvitation
 from kheops.storage.outbox import add_mail
 from kheops.storage.people import UserRecord
 
-__all__ = ["INVITATIONS_AT_ONCE", "Invitations", "accept_invitations"]
+__all__ = ["INVITATIONS_AT_ONCE", "MAILS_BY_INVITER", "MAILS_TO_ADDRESS", "Invitations", "accept_invitations"]
 
 INVITATIONS_AT_ONCE: Final = 100
 """Invitations by one person that wait for their address: this sends mail to strangers."""
+MAILS_BY_INVITER: Final = Allowance("invitations-by", most=100, within=timedelta(days=1))
+"""Mails that one person causes, whatever has become of the invitations."""
+MAILS_TO_ADDRESS: Final = Allowance("invitations-to", most=10, within=timedelta(days=1))
+"""Mails that one address gets, whoever invites it."""
 _NAME_SHOWN: Final = 100
 """Characters of a name in a mail."""
 
@@ -84,7 +90,8 @@ class Invitations:
         ConflictError
             If no mail goes out from here.
         TooManyRequestsError
-            If too many invitations by the caller wait.
+            If too many invitations by the caller wait, or too many mails of late were caused by the caller or went to
+            the address, by whomever; those of invitations that were revoked or accepted count too.
         """
 
         def work(tx: Connection) -> InvitationRecord:
@@ -107,6 +114,12 @@ class Invitations:
             made = invitations.create_invitation(
                 tx, key, address, by=principal.user, at=at, expires_at=at + self._lifetime
             )
+            # After every lock, and in one order. The words do not tell whose allowance it was.
+            for allowance, whose in (
+                (MAILS_BY_INVITER, str(principal.user)),
+                (MAILS_TO_ADDRESS, whose_address(address)),
+            ):
+                spend(tx, allowance, whose, at=at, detail="Too many invitations were sent of late.")
             add_mail(tx, mail, due=at)
             audit.insert_use(tx, replace(asked, subject=f"{album} {made.invitation}"), at)
             return made
@@ -157,9 +170,10 @@ class Invitations:
 def accept_invitations(tx: Connection, person: UserRecord, *, request_id: str, at: datetime) -> int:
     """Make somebody who has just logged in a member of the albums that their address was invited to.
 
-    Only an address that their issuer may vouch for counts (``email_verified`` of the record). Whether the inviter
-    may let people in is decided again now; if not, the invitation goes on waiting and has no effect. The album is
-    locked, so that any number of logins at once make one member, and an invitation is accepted once.
+    Only an address that their issuer may vouch for counts (``email_verified`` of the record), and that nobody else
+    has: one of several people is nobody's. Whether the inviter may let people in is decided again now; if not, the
+    invitation goes on waiting and has no effect. The album is locked, so that any number of logins at once make one
+    member, and an invitation is accepted once.
 
     Parameters
     ----------
@@ -178,6 +192,9 @@ def accept_invitations(tx: Connection, person: UserRecord, *, request_id: str, a
         How many invitations were accepted.
     """
     if person.email is None or not person.email_verified or person.suspended_at is not None:
+        return 0
+    owner = people.find_by_email(tx, person.email)
+    if owner is None or owner.user != person.user:
         return 0
     accepted = 0
     for each in invitations.open_invitations(tx, person.email, at):
@@ -227,14 +244,14 @@ def _whose(tx: Connection, principal: Principal, album: PermittedAlbum) -> UserP
 
 def _mail(inviter: UserRecord, email: str, album: str, public_url: str, lifetime: timedelta) -> Mail:
     known = inviter.email if inviter.email_verified else None
-    name = _one_line(inviter.name or known or "Somebody")
+    name = one_line(inviter.name or known or "Somebody", most=_NAME_SHOWN)
     named = f"{name} ({known})" if known is not None and known != name else name
     try:
         return Mail(
             recipient=email.strip(),
             subject=f"{name} invites you to an album of medical images"[:MAIL_SUBJECT_LENGTH],
             text=(
-                f"{named} invites you to the album \u201c{_one_line(album)}\u201d.\n\n"
+                f"{named} invites you to the album \u201c{one_line(album, most=_NAME_SHOWN)}\u201d.\n\n"
                 f"To see it, log in within {lifetime.days} days, with an account of this e-mail address:\n\n"
                 f"{public_url}/\n\n"
                 "If you did not expect this, you need not do anything: the invitation ends by itself.\n"
@@ -242,8 +259,3 @@ def _mail(inviter: UserRecord, email: str, album: str, public_url: str, lifetime
         )
     except BadRequestError:
         raise BadFormParameterError("'email' must be one e-mail address.") from None
-
-
-def _one_line(text: str) -> str:
-    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-    return line if len(line) <= _NAME_SHOWN else f"{line[: _NAME_SHOWN - 1]}\u2026"

@@ -3,7 +3,7 @@
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum, auto
 from typing import Final, NoReturn
 
@@ -19,6 +19,7 @@ from kheops.domain.resources import AlbumRole, SeriesRef
 from kheops.domain.uses import Outcome, Use, User
 from kheops.errors import (
     BadRequestError,
+    KheopsError,
     LinkNotFoundError,
     NotFoundError,
     PasscodeRequiredError,
@@ -30,7 +31,8 @@ from kheops.identity.own_tokens import hash_secret, hashes, new_secret, new_visi
 from kheops.identity.passcodes import Passcodes
 from kheops.ids import AlbumId, LinkId, SeriesPk, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
+from kheops.services.strangers import Strangers
 from kheops.storage import audit, holdings, link_visits, links, roles
 from kheops.storage.engine import Database
 from kheops.storage.holdings import Selection
@@ -104,13 +106,18 @@ class Links:
         The key of the hash.
     longest
         How long a link lives at most.
+    strangers
+        Bounds what those who open links can make us write.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, pepper: Keyring, longest: timedelta) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, *, pepper: Keyring, longest: timedelta, strangers: Strangers
+    ) -> None:
         self._database = database
         self._clock = clock
         self._pepper = pepper
         self._longest = longest
+        self._strangers = strangers
         self._passcodes = Passcodes()
 
     async def create(self, principal: Principal, draft: LinkDraft, *, asked: Use) -> CreatedLink:
@@ -266,19 +273,20 @@ class Links:
         PasscodeRequiredError, WrongPasscodeError
             If only the passcode is missing, or wrong.
         TooManyRequestsError
-            If the passcode was tried too often of late, or too many visits have not ended.
+            If the passcode was tried too often of late, too many visits have not ended, or the address was refused
+            too often of late.
         """
+        self._strangers.check(asked.source_address)
         secret_hashes = hashes(secret, self._pepper)
-        looked = await self._database.run(lambda tx: self._look(tx, link, secret_hashes, passcode, asked))
+        looked = await self._database.run(lambda tx: self._look(tx, link, secret_hashes, passcode))
         if isinstance(looked, _Closed):
-            _raise(looked)
+            await self._refuse(looked, link, asked)
         closed, tried = looked
         if tried is _Tried.CHARGED:
             assert passcode is not None
             assert closed.passcode_hash is not None
             if not await self._passcodes.is_right(passcode, closed.passcode_hash):
-                await self._database.run(lambda tx: _refused(tx, _Closed.WRONG_PASSCODE, link, asked, self._clock()))
-                raise WrongPasscodeError
+                await self._refuse(_Closed.WRONG_PASSCODE, link, asked)
         token = new_visit_secret()
 
         def begin(tx: Connection) -> Visit | _Closed:
@@ -296,7 +304,7 @@ class Links:
                 lasting=LINK_VISIT,
             )
             if opened is None:
-                return _refused(tx, _Closed.NO_LINK, link, asked, at)
+                return _Closed.NO_LINK
             visitor = opened.visitor
             user = User(visitor.iss, visitor.sub, visitor.token_id)
             audit.insert_use(tx, replace(asked, user=user, subject=link), at)
@@ -304,7 +312,7 @@ class Links:
 
         begun = await self._database.run(begin)
         if isinstance(begun, _Closed):
-            _raise(begun)
+            await self._refuse(begun, link, asked)
         return begun
 
     async def clear(self) -> int:
@@ -324,41 +332,39 @@ class Links:
             raise BadRequestError(f"A link must end in the future, and in {self._longest.days} days at the latest.")
 
     def _look(
-        self, tx: Connection, link: LinkId, secret_hashes: tuple[bytes, ...], passcode: str | None, asked: Use
+        self, tx: Connection, link: LinkId, secret_hashes: tuple[bytes, ...], passcode: str | None
     ) -> tuple[ClosedLink, _Tried] | _Closed:
         at = self._clock()
         closed = link_visits.find_closed(tx, link, at)
         kept = bytes(len(secret_hashes[0])) if closed is None else closed.secret_hash
         fits = [hmac.compare_digest(kept, each) for each in secret_hashes]
         if not any(fits) or closed is None or not closed.opens:
-            return _refused(tx, _Closed.NO_LINK, link, asked, at)
+            return _Closed.NO_LINK
         if closed.passcode_hash is None:
             return closed, _Tried.NO_PASSCODE
         if passcode is None:
-            return _refused(tx, _Closed.PASSCODE_REQUIRED, link, asked, at)
+            return _Closed.PASSCODE_REQUIRED
         if not link_visits.charge_try(tx, closed.pk, at):
-            return _refused(tx, _Closed.WAITS, link, asked, at)
+            return _Closed.WAITS
         return closed, _Tried.CHARGED
 
+    async def _refuse(self, why: _Closed, link: LinkId, asked: Use) -> NoReturn:
+        refused = replace(asked, subject=link, outcome=Outcome.REFUSED, reason=why.value)
+        await self._strangers.record(refused, names=why is not _Closed.NO_LINK)
+        raise _error(why)
 
-def _refused(tx: Connection, why: _Closed, link: LinkId, asked: Use, at: datetime) -> _Closed:
-    audit.insert_use(tx, replace(asked, subject=link, outcome=Outcome.REFUSED, reason=why.value), at)
-    return why
 
-
-def _raise(why: _Closed) -> NoReturn:
-    # Outside the transaction, so that the record of the refusal stays.
+def _error(why: _Closed) -> KheopsError:
     match why:
         case _Closed.NO_LINK:
-            raise LinkNotFoundError
+            return LinkNotFoundError()
         case _Closed.PASSCODE_REQUIRED:
-            raise PasscodeRequiredError
+            return PasscodeRequiredError()
         case _Closed.WRONG_PASSCODE:
-            raise WrongPasscodeError
+            return WrongPasscodeError()
         case _Closed.WAITS:
-            raise TooManyRequestsError(
-                "The passcode was wrong too often.", retry_after=int(PASSCODE_WAIT.total_seconds())
-            )
+            wait = int(PASSCODE_WAIT.total_seconds())
+            return TooManyRequestsError("The passcode was wrong too often.", retry_after=wait)
 
 
 def _selected(tx: Connection, principal: Principal, draft: LinkDraft) -> list[tuple[SeriesPk, SeriesRef]]:
@@ -383,11 +389,7 @@ def _selected(tx: Connection, principal: Principal, draft: LinkDraft) -> list[tu
 def _send_scope(principal: Principal) -> ReadScope:
     # A visit presents no group, so that what its creator reaches by a group alone would never be seen.
     alone = replace(principal, groups=frozenset()) if isinstance(principal, Person) else principal
-    match policy.send_scope(alone, Source()):
-        case Denied() as denied:
-            refuse(denied)
-        case scope:
-            return scope
+    return granted(policy.send_scope(alone, Source()))
 
 
 def _find(tx: Connection, principal: Principal, link: LinkId) -> LinkView:
@@ -409,8 +411,4 @@ def _role(tx: Connection, principal: Principal, record: LinkRecord) -> AlbumRole
 
 
 def _person(principal: Principal) -> UserPk:
-    match policy.manage_capabilities(principal):
-        case Denied() as denied:
-            refuse(denied)
-        case user:
-            return user
+    return granted(policy.manage_capabilities(principal))

@@ -8,10 +8,11 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from kheops.clock import Clock
+from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.mutations import MutationType
 from kheops.domain.named_people import NamedPerson
-from kheops.domain.policy import AlbumAction, PermittedAlbum
+from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use, UseKind
 from kheops.errors import ConflictError, ForbiddenError, UserNotFoundError
@@ -19,7 +20,7 @@ from kheops.ids import AlbumId, CapabilityId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
 from kheops.services.references import person_of
 from kheops.services.webhook_events import tell_deleted_album, tell_new_user
-from kheops.storage import albums, audit, capabilities, groups, holdings, links, members
+from kheops.storage import albums, audit, capabilities, groups, holdings, invitations, links, members
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event, touch_album
 from kheops.storage.members import MemberRecord
@@ -125,7 +126,7 @@ class Members:
         def work(tx: Connection) -> None:
             change = self._change(tx, principal, AlbumAction.ADD_USER, album, asked)
             person = person_of(tx, NamedPerson(user, issuer), default_issuer=self._default_issuer)
-            if person.user == principal.user:
+            if isinstance(policy.act_on_another(principal, person.user), Denied):
                 raise ForbiddenError("You are a member of this album already.")
             if members.add_member(tx, change.key, person.user, is_admin=False, at=change.at):
                 change.event(MutationType.ADD_USER, person.user)
@@ -154,7 +155,7 @@ class Members:
         def work(tx: Connection) -> None:
             change = self._change(tx, principal, AlbumAction.MANAGE_ADMINS, album, asked)
             person = person_of(tx, NamedPerson(user, issuer), default_issuer=self._default_issuer)
-            if person.user == principal.user:
+            if isinstance(policy.act_on_another(principal, person.user), Denied):
                 raise ForbiddenError("You administer this album already.")
             if members.add_member(tx, change.key, person.user, is_admin=True, at=change.at):
                 change.event(MutationType.ADD_ADMIN, person.user)
@@ -200,7 +201,8 @@ class Members:
     ) -> None:
         """Remove a member, or leave. Who leaves as the only member takes the album with them.
 
-        The removed person's capability tokens of the album, and links to it, are revoked.
+        The removed person's capability tokens of the album, and links to it, are revoked, and so are invitations to
+        their address that wait: only a new one lets them in again.
 
         Raises
         ------
@@ -233,6 +235,7 @@ class Members:
                 self._require_other_administrator(change, member)
             members.remove_member(tx, key, member.user)
             self._revoke_of_member(change, member)
+            self._revoke_invitations(change, member)
             change.event(MutationType.LEAVE_ALBUM if leaves else MutationType.REMOVE_USER, member.user)
             change.record(UseKind.MEMBER_REMOVED, member)
 
@@ -283,6 +286,14 @@ class Members:
             audit.insert_use(change.tx, use, change.at)
         for link in links.revoke_of_member(change.tx, change.key, member.user, by=change.principal.user, at=change.at):
             audit.insert_use(change.tx, replace(change.asked, kind=UseKind.LINK_REVOKED, subject=link), change.at)
+
+    @staticmethod
+    def _revoke_invitations(change: _Change, member: MemberRecord) -> None:
+        by = change.principal.user
+        for invitation in invitations.revoke_of_member(change.tx, change.key, member.user, by=by, at=change.at):
+            subject = f"{change.album} {invitation}"
+            use = replace(change.asked, kind=UseKind.INVITATION_REVOKED, subject=subject)
+            audit.insert_use(change.tx, use, change.at)
 
 
 def delete_locked_album(tx: Connection, album: AlbumId, key: PermittedAlbum, asked: Use, at: datetime) -> None:

@@ -1,14 +1,16 @@
-"""How many retrievals one person has open at once, so that slow readers leave the store to others."""
+"""How many retrievals one person or link has open at once, so that slow readers leave the store to others."""
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
+from kheops.domain.principals import LinkVisit, Principal, parent_of
 from kheops.errors import TooManyRequestsError
-from kheops.ids import UserPk
+from kheops.ids import LinkPk, UserPk
 from kheops.observability import get_logger
 
-__all__ = ["OpenStreams", "StreamPlace"]
+__all__ = ["OpenStreams", "StreamHolder", "StreamPlace"]
 
 _RETRY_AFTER: Final = 5
 """Seconds."""
@@ -16,20 +18,42 @@ _RETRY_AFTER: Final = 5
 _LOG = get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class StreamHolder:
+    """Whose retrievals are counted together.
+
+    Parameters
+    ----------
+    user
+        A person, with their tokens and viewer tokens, since anybody makes as many of them as they like.
+    link
+        A link of theirs, whose visitors share its places and leave their host's alone.
+    """
+
+    user: UserPk
+    link: LinkPk | None = None
+
+    @classmethod
+    def of(cls, principal: Principal) -> "StreamHolder":
+        """Return under whom the retrievals of a principal are counted."""
+        parent = parent_of(principal)
+        return cls(principal.user, parent.pk if isinstance(parent, LinkVisit) else None)
+
+
 class StreamPlace:
     """The right to have one retrieval open; `OpenStreams.take` gives it."""
 
-    __slots__ = ("_streams", "_user")
+    __slots__ = ("_holder", "_streams")
 
-    def __init__(self, streams: "OpenStreams", user: UserPk) -> None:
+    def __init__(self, streams: "OpenStreams", holder: StreamHolder) -> None:
         self._streams: OpenStreams | None = streams
-        self._user = user
+        self._holder = holder
 
     def give_back(self) -> None:
         """Let the next one in. Harmless when repeated."""
         streams, self._streams = self._streams, None
         if streams is not None:
-            streams._end(self._user)  # noqa: SLF001 - two halves of one thing
+            streams._end(self._holder)  # noqa: SLF001 - two halves of one thing
 
     def __del__(self) -> None:
         """Give back what an answer that never began, or was dropped with its task, has kept."""
@@ -37,15 +61,12 @@ class StreamPlace:
 
 
 class OpenStreams:
-    """Counts the open retrievals of each person in this process.
-
-    A person is counted as a whole: tokens and viewer tokens of theirs share the limit, since anybody makes as many of
-    them as they like.
+    """Counts the open retrievals of each person, and of the visitors of each link, in this process.
 
     Parameters
     ----------
     limit
-        Retrievals of one person that may be open.
+        Retrievals of one holder that may be open.
     patience
         Seconds that a further one waits. Those who wait are let in in their order.
     """
@@ -53,10 +74,10 @@ class OpenStreams:
     def __init__(self, *, limit: int, patience: float) -> None:
         self._limit = limit
         self._patience = patience
-        self._open: dict[UserPk, int] = {}
-        self._waiting: dict[UserPk, deque[asyncio.Future[None]]] = {}
+        self._open: dict[StreamHolder, int] = {}
+        self._waiting: dict[StreamHolder, deque[asyncio.Future[None]]] = {}
 
-    async def take(self, user: UserPk) -> StreamPlace:
+    async def take(self, holder: StreamHolder) -> StreamPlace:
         """Return a place, at once or when another one is given back.
 
         Raises
@@ -64,26 +85,26 @@ class OpenStreams:
         TooManyRequestsError
             If none is given back in time.
         """
-        count = self._open.get(user, 0)
+        count = self._open.get(holder, 0)
         if count < self._limit:
-            self._open[user] = count + 1
+            self._open[holder] = count + 1
         else:
-            await self._wait(user)
-        return StreamPlace(self, user)
+            await self._wait(holder)
+        return StreamPlace(self, holder)
 
-    async def _wait(self, user: UserPk) -> None:
+    async def _wait(self, holder: StreamHolder) -> None:
         """Wait until somebody's place is ours; the count stays as it is then."""
         turn = asyncio.get_running_loop().create_future()
-        queue = self._waiting.setdefault(user, deque())
+        queue = self._waiting.setdefault(holder, deque())
         queue.append(turn)
         try:
             async with asyncio.timeout(self._patience):
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._end(user)
+                self._end(holder)
             elif turn in queue:
-                self._forget(user, turn)
+                self._forget(holder, turn)
             if isinstance(error, TimeoutError):
                 _LOG.warning("stream.refused", open=self._limit)
                 raise TooManyRequestsError(
@@ -91,24 +112,24 @@ class OpenStreams:
                 ) from None
             raise
 
-    def _forget(self, user: UserPk, turn: "asyncio.Future[None]") -> None:
-        queue = self._waiting[user]
+    def _forget(self, holder: StreamHolder, turn: "asyncio.Future[None]") -> None:
+        queue = self._waiting[holder]
         queue.remove(turn)
         if not queue:
-            del self._waiting[user]
+            del self._waiting[holder]
 
-    def _end(self, user: UserPk) -> None:
+    def _end(self, holder: StreamHolder) -> None:
         """Hand a place to whoever waits longest, or count one less."""
-        queue = self._waiting.get(user)
+        queue = self._waiting.get(holder)
         while queue:
             turn = queue.popleft()
             if not queue:
-                del self._waiting[user]
+                del self._waiting[holder]
             if not turn.done():
                 turn.set_result(None)
                 return
-        count = self._open[user] - 1
+        count = self._open[holder] - 1
         if count:
-            self._open[user] = count
+            self._open[holder] = count
         else:
-            del self._open[user]
+            del self._open[holder]

@@ -7,9 +7,10 @@ share the tasks; none waits for another.
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -18,11 +19,11 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.errors import UnavailableError
 from kheops.observability import get_logger
-from kheops.storage import outbox, webhook_deliveries
+from kheops.storage import allowances, outbox, webhook_deliveries
 from kheops.storage.engine import Database
 from kheops.storage.outbox import MOST_ATTEMPTS, Task
 
-__all__ = ["WAITS", "Outbox", "Sender", "Sent"]
+__all__ = ["WAITS", "GivenUp", "Outbox", "Sender", "Sent"]
 
 _LOG = get_logger(__name__)
 
@@ -31,6 +32,7 @@ WAITS: Final = (timedelta(seconds=10), timedelta(minutes=1), timedelta(minutes=5
 _LEASE: Final = timedelta(minutes=2)
 """Longer than any sender takes: the far end has ten seconds, a mail server ten for each of a few exchanges."""
 _AT_ONCE: Final = 8
+"""Tasks of one kind that a worker has under way, so that one kind's slow ones keep no other kind waiting."""
 _POLL_SECONDS: Final = 1.0
 _KEPT: Final = timedelta(days=7)
 """Ended tasks, which hold nothing any longer, for whoever looks for a fault."""
@@ -60,6 +62,9 @@ class Sent:
 Sender = Callable[[Task], Awaitable[Sent]]
 """Sends one kind of task. What it raises counts as an attempt without answer."""
 
+GivenUp = Callable[[Connection, Task, datetime], None]
+"""Writes down that a task had its last attempt without any record of it, in the transaction that ends it."""
+
 
 class Outbox:
     """Delivers what is in the outbox.
@@ -70,6 +75,8 @@ class Outbox:
         Where tasks are, and the current time.
     senders
         By kind of task. Kinds without one wait: another process may have it.
+    given_up
+        By kind, what is written where the last attempt of a task has left no record.
     waits
         Before each further attempt.
     lease
@@ -82,12 +89,14 @@ class Outbox:
         clock: Clock,
         senders: Mapping[str, Sender],
         *,
+        given_up: Mapping[str, GivenUp] | None = None,
         waits: Sequence[timedelta] = WAITS,
         lease: timedelta = _LEASE,
     ) -> None:
         self._database = database
         self._clock = clock
         self._senders = senders
+        self._given_up = given_up or {}
         self._waits = waits
         self._lease = lease
 
@@ -100,18 +109,24 @@ class Outbox:
             If the database does not answer.
         """
         number = 0
-        running: set[asyncio.Task[None]] = set()
+        running: dict[asyncio.Task[None], str] = {}
         try:
             while True:
-                free = _AT_ONCE - len(running)
-                claimed = await self._claim(free) if free else []
-                number += len(claimed)
-                running |= {asyncio.create_task(self._attempt(task)) for task in claimed}
+                under_way = Counter(running.values())
+                for task in await self._claim(under_way):
+                    number += 1
+                    running[asyncio.create_task(self._attempt(task))] = task.kind
                 if not running:
                     return number
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                # What becomes due meanwhile does not wait for the slowest.
+                done, _ = await asyncio.wait(running, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
                 for each in done:
-                    each.result()
+                    del running[each]
+        except UnavailableError:
+            # What is on its way has been sent perhaps; cut off, it would be sent again, and have lost an attempt.
+            if running:
+                await asyncio.wait(running)
+            raise
         finally:
             for each in running:
                 each.cancel()
@@ -135,17 +150,22 @@ class Outbox:
         def work(tx: Connection) -> int:
             outbox.clear(tx, before=at - _KEPT)
             webhook_deliveries.clear(tx, before=at - _LOG_KEPT)
-            return outbox.give_up_expired(tx, at=at)
+            allowances.clear(tx, at=at)
+            dead = outbox.give_up_expired(tx, at=at)
+            for task in dead:
+                self._write_given_up(tx, task, at)
+            return len(dead)
 
         given_up = await self._database.run(work)
         if given_up:
             _LOG.warning("outbox.given_up", tasks=given_up)
 
-    async def _claim(self, most: int) -> list[Task]:
-        kinds = sorted(self._senders)
-        return await self._database.run(
-            lambda tx: outbox.claim(tx, kinds=kinds, at=self._clock(), lease=self._lease, most=most)
-        )
+    async def _claim(self, under_way: Mapping[str, int]) -> list[Task]:
+        free = {kind: _AT_ONCE - under_way.get(kind, 0) for kind in sorted(self._senders)}
+        most = {kind: number for kind, number in free.items() if number}
+        if not most:
+            return []
+        return await self._database.run(lambda tx: outbox.claim(tx, most=most, at=self._clock(), lease=self._lease))
 
     async def _attempt(self, task: Task) -> None:
         try:
@@ -156,10 +176,18 @@ class Outbox:
             _LOG.exception("outbox.task_failed", kind=task.kind, task=task.pk)
             sent = Sent(delivered=False)
         ended = sent.delivered or not sent.again or task.attempt >= MOST_ATTEMPTS
-        if not await self._database.run(partial(self._end, task=task, sent=sent, ended=ended)):
-            _LOG.warning("outbox.overtaken", kind=task.kind, task=task.pk, attempt=task.attempt)
-        elif ended and not sent.delivered:
-            _LOG.warning("outbox.undelivered", kind=task.kind, task=task.pk, attempts=task.attempt)
+        try:
+            kept = await self._database.run(partial(self._end, task=task, sent=sent, ended=ended))
+        except UnavailableError:
+            # The lease runs out, and the task is sent again: at least once.
+            _LOG.warning("outbox.end_lost", kind=task.kind, task=task.pk, attempt=task.attempt)
+        except Exception:  # noqa: BLE001 - one task whose end cannot be written must not keep the others
+            _LOG.exception("outbox.end_failed", kind=task.kind, task=task.pk, attempt=task.attempt)
+        else:
+            if not kept:
+                _LOG.warning("outbox.overtaken", kind=task.kind, task=task.pk, attempt=task.attempt)
+            elif ended and not sent.delivered:
+                _LOG.warning("outbox.undelivered", kind=task.kind, task=task.pk, attempts=task.attempt)
 
     def _end(self, tx: Connection, task: Task, sent: Sent, *, ended: bool) -> bool:
         at = self._clock()
@@ -168,6 +196,15 @@ class Outbox:
         else:
             wait = self._waits[task.attempt - 1] * random.uniform(1, 1.1)  # noqa: S311 - a wait
             kept = outbox.put_off(tx, task, until=at + wait)
-        if kept and sent.record is not None:
+        if not kept:
+            return False
+        if sent.record is not None:
             sent.record(tx)
-        return kept
+        elif ended and not sent.delivered:
+            self._write_given_up(tx, task, at)
+        return True
+
+    def _write_given_up(self, tx: Connection, task: Task, at: datetime) -> None:
+        write = self._given_up.get(task.kind)
+        if write is not None:
+            write(tx, task, at)

@@ -11,6 +11,7 @@ from kheops.errors import KheopsError
 from kheops.observability import get_logger
 from kheops.services.confirmation import Resolver
 from kheops.services.dirty_series import CatalogKeeper, InStep
+from kheops.services.store_notifications import Newcomers, Settled
 from kheops.storage import audit, reservations
 from kheops.storage.engine import Database
 
@@ -32,11 +33,13 @@ class Reconciliation:
     """Reservations about which the store could not say anything now; the next run asks again."""
     catalog: InStep = field(default_factory=InStep)
     """What became of series that were marked as differing from the store."""
+    newcomers: Settled = field(default_factory=Settled)
+    """What became of series that the store told of and that were not on record."""
 
     @property
     def is_whole(self) -> bool:
         """Whether the store could say everything."""
-        return not self.unanswered and not self.catalog.unanswered
+        return not self.unanswered and not self.newcomers.unanswered and not self.catalog.unanswered
 
 
 class Reconciler:
@@ -52,10 +55,13 @@ class Reconciler:
         self._database = database
         self._clock = clock
         self._resolver = Resolver(database, archive, clock)
+        self._newcomers = Newcomers(database, archive, clock)
         self._keeper = CatalogKeeper(database, archive, clock)
 
     async def run(self) -> Reconciliation:
         """Settle every reservation whose lease has run out, and compare every series that was marked.
+
+        Series that the store told of are put on record before that, if they are there.
 
         Safe beside running uploads and other runs.
         """
@@ -77,6 +83,7 @@ class Reconciler:
         result.series_forgotten = await self._database.run(
             partial(reservations.sweep_empty_reservations, at=self._clock())
         )
+        result.newcomers = await self._newcomers.run()
         result.catalog = await self._keeper.run()
         if result.instances or result.series_forgotten or result.unanswered:
             _LOG.info(

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import hmac
-import json
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
@@ -26,20 +25,21 @@ from kheops.domain.report_providers import (
 from kheops.domain.uses import Use, User
 from kheops.errors import (
     BadRequestError,
+    IdentityProviderUnavailableError,
     InvalidTokenError,
     NotFoundError,
     OAuthError,
-    OutboundError,
     ReportProviderNotFoundError,
     TooManyRequestsError,
 )
-from kheops.identity.client_assertions import claimed_client, verify_assertion
+from kheops.identity.client_assertions import ASSERTION_ALGORITHM, claimed_client, verify_assertion
 from kheops.identity.keyring import Keyring
 from kheops.identity.own_tokens import hash_secret, hashes, new_report_code, new_report_secret
 from kheops.ids import ReportProviderId
 from kheops.observability import get_logger
-from kheops.services.denials import refuse
-from kheops.services.report_providers import CONFIGURATION_BYTES, Fetcher, ReportProviders
+from kheops.services.denials import granted, refuse
+from kheops.services.provider_keys import ProviderKeys
+from kheops.services.report_providers import ReportProviders
 from kheops.storage import audit, people, report_providers, report_tokens, roles
 from kheops.storage.engine import Database
 from kheops.storage.people import UserRecord
@@ -88,9 +88,9 @@ class Reports:
     clock
         The current time.
     providers
-        Whose configuration is read at each use.
-    fetcher
-        Gets providers' keys.
+        Whose configuration is read at each request.
+    keys
+        By which their assertions are verified.
     pepper
         The key of the hash.
     public_url
@@ -103,14 +103,14 @@ class Reports:
         clock: Clock,
         *,
         providers: ReportProviders,
-        fetcher: Fetcher,
+        keys: ProviderKeys,
         pepper: Keyring,
         public_url: str,
     ) -> None:
         self._database = database
         self._clock = clock
         self._providers = providers
-        self._fetcher = fetcher
+        self._keys = keys
         self._pepper = pepper
         self._public_url = public_url
 
@@ -162,7 +162,7 @@ class Reports:
         """
         try:
             return await self._client(assertion, client_id, audience)
-        except (InvalidTokenError, BadRequestError, OutboundError, ProviderConfigurationError) as error:
+        except (InvalidTokenError, IdentityProviderUnavailableError) as error:
             reason = error.reason if isinstance(error, InvalidTokenError) else type(error).__name__
             _LOG.info("report.client_refused", reason=reason)
         raise OAuthError("invalid_client", "The client's assertion is not good here.")
@@ -221,11 +221,8 @@ class Reports:
         ForbiddenError
             For every other kind of token.
         """
-        match policy.tell_userinfo(principal):
-            case Denied() as denied:
-                refuse(denied)
-            case user:
-                return await self._database.run(lambda tx: people.get_user(tx, user))
+        user = granted(policy.tell_userinfo(principal))
+        return await self._database.run(lambda tx: people.get_user(tx, user))
 
     async def clear(self) -> int:
         """Delete codes, tokens and assertions that are past their time; return how many."""
@@ -249,9 +246,7 @@ class Reports:
                 refuse(grant)
             raise ReportProviderNotFoundError
         assert record is not None
-        scope = policy.read_scope(principal, Source(album=grant.album))
-        if isinstance(scope, Denied):
-            refuse(scope)
+        scope = granted(policy.read_scope(principal, Source(album=grant.album)))
         if report_tokens.studies_present(tx, scope, draft.studies) != frozenset(draft.studies):
             raise NotFoundError
         return _Opened(record, grant)
@@ -324,17 +319,14 @@ class Reports:
         return Destination(f"{configuration.redirect_uri}#{urlencode([*token, *both])}")
 
     async def _client(self, assertion: str, client_id: str, audience: str) -> ProviderRecord:
-        unverified, client = claimed_client(assertion)
+        unverified, kid, client = claimed_client(assertion)
         if client != client_id:
             raise InvalidTokenError("assertion-of-another-client")
         provider = await self._database.run(lambda tx: report_providers.find_provider(tx, client))
         if provider is None:
             raise InvalidTokenError("assertion-client-unknown")
-        configuration = await self._providers.configuration(provider.url)
-        if configuration.jwks_uri is None:
-            raise InvalidTokenError("assertion-client-has-no-keys")
-        keys = await self._fetcher.fetch(configuration.jwks_uri, accept="application/json", most=CONFIGURATION_BYTES)
-        verified = verify_assertion(unverified, client, _json_object(keys), audience=audience, at=self._clock())
+        key, _ = await self._keys.of(provider).find(kid, ASSERTION_ALGORITHM)
+        verified = verify_assertion(unverified, client, key, audience=audience, at=self._clock())
 
         def remember(tx: Connection) -> bool:
             return report_providers.remember_assertion(
@@ -344,16 +336,6 @@ class Reports:
         if not await self._database.run(remember):
             raise InvalidTokenError("assertion-used-again")
         return provider
-
-
-def _json_object(body: bytes) -> dict[str, object]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise InvalidTokenError("assertion-keys")
-    return value
 
 
 def _fits(exchange: CodeExchange, code: OpenCode) -> bool:

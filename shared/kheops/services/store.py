@@ -46,6 +46,8 @@ class Storing:
         Bytes of uploads held in memory by the whole process.
     compares
         Whether instances that contradict the study or series on record are refused.
+    refusals
+        How often people were told of late that a UID is in use; one of its own by default.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Storing:
         lease_seconds: float,
         held_bytes: int,
         compares: bool = True,
+        refusals: RefusalLimit | None = None,
     ) -> None:
         self._database = database
         self._compares = compares
@@ -66,7 +69,7 @@ class Storing:
             database=database,
             archive=archive,
             resolver=Resolver(database, archive, clock),
-            refusals=RefusalLimit(),
+            refusals=refusals or RefusalLimit(),
             clock=clock,
             lease=timedelta(seconds=lease_seconds),
         )

@@ -36,12 +36,14 @@ class Verification:
         Where the catalog is.
     audit
         Where refusals go.
+    refusals
+        The limit that storing counts by too.
     """
 
-    def __init__(self, database: Database, audit: AuditTrail) -> None:
+    def __init__(self, database: Database, audit: AuditTrail, refusals: RefusalLimit) -> None:
         self._database = database
         self._audit = audit
-        self._refusals = RefusalLimit()
+        self._refusals = refusals
 
     async def may_add(self, principal: Principal, ref: SeriesRef, *, asked: Use) -> bool:
         """Return whether a part of an upload without a named target may be added to ``ref``.

@@ -106,10 +106,14 @@ def with_retrieve_urls(study: Mapping[str, Any], host: str) -> dict[str, Any]:
 
 
 def _source_json(source: Doer) -> dict[str, object]:
-    if source.capability is None:
-        return person_json(source.person)
-    token, title = source.capability
-    return {**person_json(source.person), "capability_token": {"id": token, "title": title}}
+    told = person_json(source.person)
+    if source.capability is not None:
+        token, title = source.capability
+        told["capability_token"] = {"id": token, "title": title}
+    if source.provider is not None:
+        client, name = source.provider
+        told["report_provider"] = {"name": name, "client_id": client}
+    return told
 
 
 def _named(names: Mapping[str, str], attributes: Attributes) -> dict[str, object]:

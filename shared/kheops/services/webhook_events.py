@@ -152,4 +152,4 @@ def tell_deleted_album(tx: Connection, key: AlbumPk, album: AlbumId, *, by: User
             "event_time": at.isoformat(),
             "source": None if source is None else person_json(source),
         }
-        outbox.add_task(tx, FAREWELL, payload, due=at)
+        outbox.add_task(tx, FAREWELL, payload, due=at, lane=str(key))

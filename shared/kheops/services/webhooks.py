@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
@@ -24,7 +25,9 @@ from kheops.errors import (
 )
 from kheops.ids import AlbumId, SeriesInstanceUID, StudyInstanceUID, WebhookDeliveryId, WebhookId
 from kheops.services.album_access import permitted, permitted_and_locked
+from kheops.services.allowances import spend
 from kheops.storage import audit, members, webhook_deliveries, webhook_subjects, webhooks
+from kheops.storage.allowances import Allowance
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
 from kheops.storage.webhook_deliveries import Attempt, DeliveryRecord, Subject
@@ -34,8 +37,12 @@ if TYPE_CHECKING:  # for the types alone: cold start counts
     from kheops.identity.sealed_keys import KeySealer
     from kheops.outbound.guard import OutboundGuard
 
-__all__ = ["WebhookView", "Webhooks"]
+__all__ = ["TRIGGERS_BY_PERSON", "TRIGGERS_OF_ALBUM", "WebhookView", "Webhooks"]
 
+TRIGGERS_OF_ALBUM: Final = Allowance("triggers-of", most=30, within=timedelta(minutes=10))
+"""Requests that administrators of one album send to its webhooks by hand."""
+TRIGGERS_BY_PERSON: Final = Allowance("triggers-by", most=60, within=timedelta(minutes=10))
+"""Requests that one person sends by hand, in however many albums."""
 _LAST: Final = 5
 """Deliveries that KHEOPS shows beside each webhook."""
 
@@ -224,6 +231,8 @@ class Webhooks:
             If the album has no such webhook.
         UserNotFoundError
             If no member answers to the reference.
+        TooManyRequestsError
+            If the album's webhooks, or any by the caller, were tried too often of late.
         """
 
         def work(tx: Connection) -> None:
@@ -233,8 +242,9 @@ class Webhooks:
             if member is None:
                 raise UserNotFoundError
             facts = {**webhook_subjects.source_facts(principal), "user": member.user}
-            self._trigger(tx, record, WebhookEvent.NEW_USER, Subject(user=member.user), facts)
-            self._record(_Done(tx, principal, key, album, webhook), MutationType.TRIGGER_WEBHOOK, asked)
+            done = _Done(tx, principal, key, album, webhook)
+            self._trigger(done, record, WebhookEvent.NEW_USER, Subject(user=member.user), facts)
+            self._record(done, MutationType.TRIGGER_WEBHOOK, asked)
 
         await self._database.run(work)
 
@@ -258,6 +268,8 @@ class Webhooks:
             If the album has no such webhook.
         NotFoundError
             If one of the series is not in the album.
+        TooManyRequestsError
+            If the album's webhooks, or any by the caller, were tried too often of late.
         """
 
         def work(tx: Connection) -> None:
@@ -272,19 +284,19 @@ class Webhooks:
                 "import_source": ImportSource.SEND.value,
                 "series": {each["series_instance_uid"]: each["number_of_instances"] for each in held},
             }
-            self._trigger(tx, record, WebhookEvent.NEW_SERIES, Subject(study=study, series=series), facts)
-            self._record(
-                _Done(tx, principal, key, album, webhook),
-                MutationType.TRIGGER_WEBHOOK,
-                replace(asked, studies=(study,)),
-            )
+            done = _Done(tx, principal, key, album, webhook)
+            self._trigger(done, record, WebhookEvent.NEW_SERIES, Subject(study=study, series=series), facts)
+            self._record(done, MutationType.TRIGGER_WEBHOOK, replace(asked, studies=(study,)))
 
         await self._database.run(work)
 
     def _trigger(
-        self, tx: Connection, record: WebhookRecord, event: WebhookEvent, subject: Subject, facts: dict[str, object]
+        self, done: _Done, record: WebhookRecord, event: WebhookEvent, subject: Subject, facts: dict[str, object]
     ) -> None:
-        webhook_deliveries.add_delivery(tx, record, event, subject, facts, is_manual=True, at=self._clock())
+        at = self._clock()
+        for allowance, whose in ((TRIGGERS_BY_PERSON, done.by.user), (TRIGGERS_OF_ALBUM, done.key)):
+            spend(done.tx, allowance, str(whose), at=at, detail="Webhooks were tried too often of late.")
+        webhook_deliveries.add_delivery(done.tx, record, event, subject, facts, is_manual=True, at=at)
 
     def _check(self, url: str) -> None:
         try:

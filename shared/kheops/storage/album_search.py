@@ -72,7 +72,7 @@ def _conditions(wanted: AlbumFilter) -> tuple[list[str], dict[str, object]]:
     conditions = []
     parameters: dict[str, object] = {}
     if wanted.favorite:
-        conditions.append("m.is_favorite")
+        conditions.append("o.is_favorite")
     if wanted.can_add_series:
         conditions.append("(m.is_admin OR a.add_series)")
     if wanted.can_create_capability:

@@ -12,7 +12,7 @@ from kheops.domain.policy import PermittedAlbum, ReadScope
 from kheops.domain.resources import AlbumFlags
 from kheops.ids import AlbumId, AlbumPk, UserPk, new_album_id
 from kheops.storage.comments import readable_comment
-from kheops.storage.visibility import HOLDS, scope_parameters
+from kheops.storage.visibility import HOLDS, membership, scope_parameters
 
 __all__ = [
     "ALBUM_COLUMNS",
@@ -62,25 +62,20 @@ class Contents:
 
 ALBUM_COLUMNS: Final = f"""
     a.pk, a.id, a.name, a.description, a.created_at, a.last_event_at, a.add_user, a.download_series, a.send_series,
-    a.delete_series, a.add_series, a.write_comments, m.is_admin, m.is_favorite, m.notification_new_series,
-    m.notification_new_comment,
+    a.delete_series, a.add_series, a.write_comments, m.is_admin,
+    coalesce(o.is_favorite, false) AS is_favorite,
+    coalesce(o.notification_new_series, false) AS notification_new_series,
+    coalesce(o.notification_new_comment, false) AS notification_new_comment,
     (SELECT count(*) FROM album_members n WHERE n.album_pk = a.pk) AS number_of_users,
     (SELECT count(*) FROM comments c WHERE c.album_pk = a.pk
-        AND {readable_comment("m.user_pk")}) AS number_of_comments
+        AND {readable_comment("u.pk")}) AS number_of_comments
 """  # noqa: S608 - constants only
 """Of `MEMBERSHIPS`."""
-MEMBERSHIPS: Final = """
-    FROM (
-        SELECT n.album_pk, n.user_pk, n.is_admin, n.is_favorite, n.notification_new_series, n.notification_new_comment
-        FROM album_members n WHERE n.user_pk = :scope_user
-        UNION ALL
-        SELECT DISTINCT g.album_pk, v.pk, false, false, false, false
-        FROM users v JOIN album_groups g ON g.iss = v.iss
-        WHERE v.pk = :scope_user AND g.value = ANY (CAST(:scope_groups AS text[])) AND NOT EXISTS (
-            SELECT 1 FROM album_members n WHERE n.user_pk = :scope_user AND n.album_pk = g.album_pk)
-    ) m
-    JOIN users u ON u.pk = m.user_pk AND u.suspended_at IS NULL
+MEMBERSHIPS: Final = f"""
+    FROM {membership()}
+    JOIN users u ON u.pk = :scope_user AND u.suspended_at IS NULL
     JOIN albums a ON a.pk = m.album_pk AND a.kind = 'album'
+    LEFT JOIN album_members o ON o.user_pk = u.pk AND o.album_pk = a.pk
     WHERE true
 """
 """The albums of a person in good standing, by themselves or by a group, each once; never an inbox."""

@@ -55,7 +55,9 @@ def use_allowance(tx: Connection, allowance: Allowance, whose: str, at: datetime
         How long to wait until there is something left; ``None`` if it has been used.
     """
     key = {"allowance": allowance.name, "whose": whose}
-    tx.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('allowance' || :allowance || ' ' || :whose, 0))"), key)
+    tx.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended('allowance' || :allowance || ' ' || :whose, 0))"), key
+    )
     used = tx.execute(
         text(
             "SELECT count(*) AS number, min(at) AS earliest FROM (SELECT at FROM allowance_uses "

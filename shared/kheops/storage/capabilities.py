@@ -62,9 +62,11 @@ _SELECT: Final = """
     SELECT c.pk, c.id, c.title, c.scope_type, c.album_pk, a.id AS album_id, a.name AS album_name, c.read_permission,
            c.write_permission, c.appropriate_permission, c.download_permission, c.issued_at, c.not_before,
            c.expires_at, c.last_used_at, c.revoked_at,
-           o.pk AS owner_pk, o.iss AS owner_iss, o.sub AS owner_sub, CASE WHEN o.email_verified THEN o.email END AS owner_email,
+           o.pk AS owner_pk, o.iss AS owner_iss, o.sub AS owner_sub,
+           CASE WHEN o.email_verified THEN o.email END AS owner_email,
            o.name AS owner_name,
-           r.pk AS revoker_pk, r.iss AS revoker_iss, r.sub AS revoker_sub, CASE WHEN r.email_verified THEN r.email END AS revoker_email,
+           r.pk AS revoker_pk, r.iss AS revoker_iss, r.sub AS revoker_sub,
+           CASE WHEN r.email_verified THEN r.email END AS revoker_email,
            r.name AS revoker_name
 """
 _FROM: Final = """
@@ -223,5 +225,7 @@ def _record(row: Row[Any]) -> CapabilityRecord:
         created_by=CapabilityUser(UserPk(row.owner_pk), row.owner_iss, row.owner_sub, row.owner_email, row.owner_name),
         revoked_by=None
         if row.revoker_pk is None
-        else CapabilityUser(UserPk(row.revoker_pk), row.revoker_iss, row.revoker_sub, row.revoker_email, row.revoker_name),
+        else CapabilityUser(
+            UserPk(row.revoker_pk), row.revoker_iss, row.revoker_sub, row.revoker_email, row.revoker_name
+        ),
     )

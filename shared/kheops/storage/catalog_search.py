@@ -17,8 +17,8 @@ from kheops.dicomweb.query import KheopsField, Sort
 from kheops.domain.policy import ReadScope
 from kheops.ids import SeriesInstanceUID, StudyInstanceUID, UserPk
 from kheops.storage.catalog_matching import COMPUTED, EXPRESSIONS, Conditions, comparable
-from kheops.storage.comments import readable_comment
 from kheops.storage.favorites import FAVORITE_SERIES
+from kheops.storage.study_readers import comment_shows
 from kheops.storage.visibility import HOLDS, VISIBLE_SERIES, scope_parameters
 
 __all__ = ["Criteria", "Found", "Page", "find"]
@@ -108,6 +108,9 @@ _IS_FAVORITE: Final = {
     Level.STUDY: "t.study_instance_uid IN (SELECT study_instance_uid FROM favorite_studies)",
     Level.SERIES: "s.pk IN (SELECT pk FROM favorites)",
 }
+_SEEN_OF_STUDY: Final = """
+    (SELECT sv.pk FROM visible sv JOIN series ss ON ss.pk = sv.pk AND ss.study_instance_uid = t.study_instance_uid)
+"""
 _INCLUDED: Final = {
     (Level.STUDY, KheopsField.FAVORITE): (
         "coalesce((SELECT f.number FROM favorite_studies f WHERE f.study_instance_uid = t.study_instance_uid), 0)"
@@ -115,7 +118,7 @@ _INCLUDED: Final = {
     (Level.SERIES, KheopsField.FAVORITE): _IS_FAVORITE[Level.SERIES],
     (Level.STUDY, KheopsField.COMMENTS): (
         "(SELECT count(*) FROM comments c WHERE c.study_instance_uid = t.study_instance_uid "  # noqa: S608 - constants only
-        f"AND {readable_comment()})"
+        f"AND {comment_shows(seen=_SEEN_OF_STUDY)})"
     ),
 }
 

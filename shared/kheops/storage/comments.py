@@ -14,15 +14,15 @@ from kheops.domain.albums import Page
 from kheops.domain.policy import PermittedAlbum, ReadScope
 from kheops.ids import StudyInstanceUID, UserPk
 from kheops.storage.participants import PARTICIPANT_WIDTH, Participant, participant_columns, participant_of
-from kheops.storage.study_readers import SEEN, reads_too, seen_parameters
+from kheops.storage.study_readers import SEEN, comment_shows, reads_too, seen_parameters
 
 __all__ = ["Comment", "add_to_album", "add_to_study", "list_of_study", "readable_comment"]
 
 
 def readable_comment(reader: str = "CAST(:reader AS bigint)") -> str:
-    """Return the SQL of whether ``comments c`` is public, or by or for the person whose key is ``reader``.
+    """Return the SQL of whether a comment ``c`` on an album is public, or by or for the person of key ``reader``.
 
-    For NULL, only what is public is readable.
+    For NULL, only what is public is readable. Comments on studies are `kheops.storage.study_readers.comment_shows`'s.
     """
     return f"(NOT c.is_private OR c.user_pk = {reader} OR c.to_user_pk = {reader})"
 
@@ -41,7 +41,7 @@ class Comment:
 
 _OTHERS: Final = 3
 """Columns before those of people."""
-_OF_STUDY: Final = f"FROM comments c WHERE c.study_instance_uid = :seen_study AND {readable_comment()}"
+_OF_STUDY: Final = f"FROM comments c WHERE c.study_instance_uid = :seen_study AND {comment_shows()}"
 _AUTHOR: Final = participant_columns("f", can_access=reads_too("f.pk"))
 _ADDRESSEE: Final = participant_columns("t", can_access=reads_too("t.pk"))
 _LIST: Final = f"""
@@ -92,7 +92,7 @@ def add_to_study(
 def list_of_study(
     tx: Connection, scope: ReadScope, study: StudyInstanceUID, *, reader: UserPk | None, page: Page
 ) -> tuple[list[Comment], int]:
-    """Return a page of a study's comments, newest first, and how many there are in all.
+    """Return a page of a study's comments that show to the caller, newest first, and how many they are in all.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def list_of_study(
     """
     parameters = {**seen_parameters(scope, study), "reader": reader}
     rows = tx.execute(text(_LIST), {**parameters, "limit": page.limit, "offset": page.offset}).all()
-    total: int = tx.execute(text(f"SELECT count(*) {_OF_STUDY}"), {"seen_study": study, "reader": reader}).scalar_one()
+    total: int = tx.execute(text(f"WITH {SEEN} SELECT count(*) {_OF_STUDY}"), parameters).scalar_one()
     return [
         Comment(
             at=row[0],

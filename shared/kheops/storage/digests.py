@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection, text
 
@@ -10,10 +11,14 @@ from kheops.ids import AlbumId, UserPk
 from kheops.storage import outbox
 from kheops.storage.comments import readable_comment
 
-__all__ = ["DIGEST", "Addressee", "News", "add_due_digests", "addressee", "news"]
+__all__ = ["DIGEST", "SETTLED", "Addressee", "News", "add_due_digests", "addressee", "news"]
 
-DIGEST = "digest"
+DIGEST: Final = "digest"
 """The kind of task that mails a digest."""
+SETTLED: Final = timedelta(minutes=5)
+"""A time is written when its transaction begins, and seen when that is committed: longer than any transaction lasts,
+which each of its statements and pauses bounds (`kheops.storage.engine`), and clocks may differ.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ def add_due_digests(tx: Connection, *, at: datetime, interval: timedelta) -> int
 
     Who begins to want notifications is told of what comes from then on; who wants none any longer is forgotten, so
     that they begin anew another time. Several workers share the people; nobody gets two digests of the same time.
+    Each digest ends `SETTLED` ago, and the next one begins there: what is counted has been committed.
     """
     wanting = (
         "SELECT m.user_pk FROM album_members m JOIN albums a ON a.pk = m.album_pk AND a.kind = 'album' "
@@ -47,22 +53,22 @@ def add_due_digests(tx: Connection, *, at: datetime, interval: timedelta) -> int
     tx.execute(text(f"DELETE FROM notification_digests WHERE user_pk NOT IN ({wanting})"))  # noqa: S608 - constants only
     tx.execute(
         text(
-            f"INSERT INTO notification_digests (user_pk, covered_until) SELECT DISTINCT w.user_pk, "  # noqa: S608 - constants only
-            f"CAST(:at AS timestamptz) FROM ({wanting}) w ON CONFLICT (user_pk) DO NOTHING"
+            f"INSERT INTO notification_digests (user_pk, covered_until, begun_at) SELECT DISTINCT w.user_pk, "  # noqa: S608 - constants only
+            f"CAST(:at AS timestamptz), CAST(:at AS timestamptz) FROM ({wanting}) w ON CONFLICT (user_pk) DO NOTHING"
         ),
         {"at": at},
     )
     due = tx.execute(
         text(
-            "WITH due AS (SELECT user_pk, covered_until FROM notification_digests WHERE covered_until <= :before "
-            "ORDER BY covered_until LIMIT 1000 FOR UPDATE SKIP LOCKED) "
+            "WITH due AS (SELECT user_pk, covered_until, begun_at FROM notification_digests "
+            "WHERE covered_until <= :before ORDER BY covered_until LIMIT 1000 FOR UPDATE SKIP LOCKED) "
             "UPDATE notification_digests n SET covered_until = :at FROM due WHERE n.user_pk = due.user_pk "
-            "RETURNING n.user_pk, due.covered_until AS since"
+            "RETURNING n.user_pk, greatest(due.covered_until - CAST(:settled AS interval), due.begun_at) AS since"
         ),
-        {"at": at, "before": at - interval},
+        {"at": at, "before": at - interval, "settled": f"{SETTLED.total_seconds()} seconds"},
     ).all()
     for row in due:
-        payload = {"user": row.user_pk, "since": row.since.isoformat(), "until": at.isoformat()}
+        payload = {"user": row.user_pk, "since": row.since.isoformat(), "until": (at - SETTLED).isoformat()}
         outbox.add_task(tx, DIGEST, payload, due=at)
     return len(due)
 

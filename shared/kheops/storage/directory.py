@@ -84,8 +84,8 @@ def search(
     body = f"FROM users p WHERE {' AND '.join(conditions)}"
     rows = tx.execute(
         text(
-            f"{common} SELECT CASE WHEN p.email_verified THEN lower(p.email) END AS email, p.name, p.iss, p.sub {body} "
-            "ORDER BY email NULLS LAST, p.pk LIMIT :limit OFFSET :offset"
+            f"{common} SELECT CASE WHEN p.email_verified THEN lower(p.email) END AS email, p.name, p.iss, p.sub "
+            f"{body} ORDER BY email NULLS LAST, p.pk LIMIT :limit OFFSET :offset"
         ),
         {**parameters, "limit": page.limit, "offset": page.offset},
     ).all()
@@ -96,7 +96,7 @@ def search(
 def share_an_album(tx: Connection, one: UserPk, other: UserPk) -> bool:
     """Return whether two people are members of one album, as `search` asks of those whom it finds."""
     found: bool = tx.execute(
-        text(f"SELECT EXISTS (SELECT 1 FROM users p WHERE p.pk = :other AND {_SHARED})"),
+        text(f"SELECT EXISTS (SELECT 1 FROM users p WHERE p.pk = :other AND {_SHARED})"),  # noqa: S608 - constants only
         {"asker": one, "other": other},
     ).scalar_one()
     return found

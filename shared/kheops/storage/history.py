@@ -75,7 +75,8 @@ _MUTATIONS: Final = """
           SELECT pk FROM report_providers WHERE client_id = ANY (CAST(:providers AS text[]))))
       AND (CAST(:subs AS text[]) IS NULL OR e.user_pk IN (
           SELECT u.pk FROM users u
-          JOIN unnest(CAST(:issuers AS text[]), CAST(:subs AS text[])) AS n (iss, sub) ON u.iss = n.iss AND u.sub = n.sub
+          JOIN unnest(CAST(:issuers AS text[]), CAST(:subs AS text[])) AS n (iss, sub)
+            ON u.iss = n.iss AND u.sub = n.sub
           UNION ALL
           SELECT pk FROM users WHERE email_verified AND lower(email) = ANY (CAST(:emails AS text[]))))
 """

@@ -22,6 +22,7 @@ __all__ = [
     "open_invitations",
     "revoke_invitation",
     "revoke_of_address",
+    "revoke_of_member",
 ]
 
 _OPEN: Final = "i.accepted_at IS NULL AND i.revoked_at IS NULL"
@@ -56,7 +57,8 @@ class OpenInvitation:
 
 _SELECT: Final = """
     SELECT i.pk, i.id, i.email, i.created_at, i.expires_at, i.accepted_at, i.revoked_at,
-           o.pk AS owner_pk, o.iss AS owner_iss, o.sub AS owner_sub, CASE WHEN o.email_verified THEN o.email END AS owner_email,
+           o.pk AS owner_pk, o.iss AS owner_iss, o.sub AS owner_sub,
+           CASE WHEN o.email_verified THEN o.email END AS owner_email,
            o.name AS owner_name
     FROM invitations i JOIN users o ON o.pk = i.invited_by
 """
@@ -129,6 +131,23 @@ def revoke_of_address(tx: Connection, album: PermittedAlbum, email: str, *, by: 
         ),
         {"album": album, "email": email, "by": by, "at": at},
     )
+
+
+def revoke_of_member(
+    tx: Connection, album: PermittedAlbum, member: UserPk, *, by: UserPk, at: datetime
+) -> list[InvitationId]:
+    """Revoke what anybody has sent for an album to the address of a member who is being taken out of it.
+
+    Verified or not: it may be verified at their next login, and must not let them in again then.
+    """
+    rows = tx.execute(
+        text(
+            "UPDATE invitations i SET revoked_at = :at, revoked_by = :by FROM users u "  # noqa: S608 - constants only
+            f"WHERE i.album_pk = :album AND u.pk = :member AND i.email = u.email AND {_OPEN} RETURNING i.id"
+        ),
+        {"album": album, "member": member, "by": by, "at": at},
+    ).all()
+    return [InvitationId(row.id) for row in rows]
 
 
 def open_invitations(tx: Connection, email: str, at: datetime) -> list[OpenInvitation]:

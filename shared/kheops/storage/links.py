@@ -65,7 +65,8 @@ _SELECT: Final = """
     SELECT l.pk, l.id, l.title, l.album_pk, a.id AS album_id, a.name AS album_name, l.download_permission,
            l.passcode_hash IS NOT NULL AS has_passcode, l.wrong_passcodes, l.blocked_until, l.max_uses, l.uses,
            l.created_at, l.expires_at, l.last_used_at, l.revoked_at,
-           o.pk AS owner_pk, o.iss AS owner_iss, o.sub AS owner_sub, CASE WHEN o.email_verified THEN o.email END AS owner_email,
+           o.pk AS owner_pk, o.iss AS owner_iss, o.sub AS owner_sub,
+           CASE WHEN o.email_verified THEN o.email END AS owner_email,
            o.name AS owner_name
     FROM links l
     JOIN users o ON o.pk = l.user_pk

@@ -6,7 +6,7 @@ the lease has run out. Nothing about a task is kept anywhere but here.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,8 +16,10 @@ from sqlalchemy import Connection, text
 from kheops.domain.mail import Mail
 
 __all__ = [
+    "AT_ONCE_OF_LANE",
     "MAIL",
     "MOST_ATTEMPTS",
+    "NO_LANE",
     "Task",
     "add_mail",
     "add_task",
@@ -29,6 +31,12 @@ __all__ = [
 ]
 
 MOST_ATTEMPTS: Final = 5
+AT_ONCE_OF_LANE: Final = 2
+"""Tasks of one lane that are under way at once, in all workers together."""
+NO_LANE: Final = ""
+"""The lane of tasks that do not wait for each other."""
+_CLAIMABLE: Final = 200
+"""Tasks without a lane that are looked at for one claim: more than are under way at once."""
 MAIL: Final = "mail"
 
 
@@ -44,14 +52,26 @@ class Task:
     created_at: datetime
 
 
-def add_task(tx: Connection, kind: str, payload: Mapping[str, object], *, due: datetime) -> None:
-    """Add a task that is due at ``due``; it exists if the transaction commits."""
+def add_task(tx: Connection, kind: str, payload: Mapping[str, object], *, due: datetime, lane: str = NO_LANE) -> None:
+    """Add a task, which exists if the transaction commits.
+
+    Parameters
+    ----------
+    tx
+        The transaction of what it tells of.
+    kind, payload
+        What to send.
+    due
+        When; aware.
+    lane
+        Tasks of one kind and lane are sent few at a time, in the order in which they are due.
+    """
     tx.execute(
         text(
-            "INSERT INTO outbox (kind, payload, created_at, due_at) "
-            "VALUES (:kind, CAST(:payload AS jsonb), :due, :due)"
+            "INSERT INTO outbox (kind, payload, created_at, due_at, lane) "
+            "VALUES (:kind, CAST(:payload AS jsonb), :due, :due, :lane)"
         ),
-        {"kind": kind, "payload": json.dumps(payload), "due": due},
+        {"kind": kind, "payload": json.dumps(payload), "due": due, "lane": lane},
     )
 
 
@@ -70,21 +90,61 @@ def add_mail(tx: Connection, mail: Mail, *, due: datetime) -> None:
     add_task(tx, MAIL, {"recipient": mail.recipient, "subject": mail.subject, "text": mail.text}, due=due)
 
 
-def claim(tx: Connection, *, kinds: Sequence[str], at: datetime, lease: timedelta, most: int) -> list[Task]:
-    """Claim up to ``most`` due tasks of ``kinds`` for one attempt each.
+_OPEN: Final = "o.done_at IS NULL AND o.failed_at IS NULL"
+# A task under way in its last attempt still takes its lane's place; one that died in it does not.
+_CLAIM: Final = f"""
+    WITH RECURSIVE wanted AS (
+        SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:most AS integer[])) AS k (kind, most)
+    ), lanes AS (
+        SELECT k.kind, (SELECT min(o.lane) FROM outbox o WHERE o.kind = k.kind AND {_OPEN}) AS lane FROM wanted k
+        UNION ALL
+        SELECT l.kind, (SELECT min(o.lane) FROM outbox o WHERE o.kind = l.kind AND {_OPEN} AND o.lane > l.lane)
+        FROM lanes l WHERE l.lane IS NOT NULL
+    ), foremost AS (
+        SELECT l.kind, c.pk, c.due_at, c.place FROM lanes l CROSS JOIN LATERAL (
+            SELECT o.pk, o.due_at, row_number() OVER (ORDER BY o.due_at, o.pk) AS place FROM outbox o
+            WHERE o.kind = l.kind AND o.lane = l.lane AND {_OPEN} AND o.due_at <= :at
+              AND (o.attempts < :attempts OR o.leased_until > :at)
+            ORDER BY o.due_at, o.pk LIMIT CASE WHEN l.lane = '' THEN :unbounded ELSE :of_lane END) c
+    )
+    UPDATE outbox SET attempts = attempts + 1, leased_until = :until WHERE pk IN (
+        SELECT c.pk FROM wanted k CROSS JOIN LATERAL (
+            SELECT o.pk FROM foremost f JOIN outbox o ON o.pk = f.pk
+            WHERE f.kind = k.kind AND {_OPEN} AND o.attempts < :attempts
+              AND (o.leased_until IS NULL OR o.leased_until <= :at)
+            ORDER BY f.place, f.due_at, f.pk LIMIT k.most FOR UPDATE OF o SKIP LOCKED) c)
+    RETURNING pk, kind, payload, attempts, created_at
+"""  # noqa: S608 - constants only
 
-    No other worker gets them until the lease has run out.
+
+def claim(tx: Connection, *, most: Mapping[str, int], at: datetime, lease: timedelta) -> list[Task]:
+    """Claim due tasks for one attempt each. No other worker gets them until the lease has run out.
+
+    Of one lane, `AT_ONCE_OF_LANE` are under way at once, whoever claimed them; lanes take turns. So a claim costs by
+    how many lanes wait, not by how many tasks.
+
+    Parameters
+    ----------
+    tx
+        The transaction.
+    most
+        How many of each kind, at most.
+    at
+        The current time.
+    lease
+        How long nobody else gets them.
     """
     rows = tx.execute(
-        text(
-            "UPDATE outbox SET attempts = attempts + 1, leased_until = :until "
-            "WHERE pk IN (SELECT pk FROM outbox WHERE done_at IS NULL AND failed_at IS NULL AND due_at <= :at "
-            "AND kind = ANY (CAST(:kinds AS text[])) AND attempts < :attempts "
-            "AND (leased_until IS NULL OR leased_until <= :at) "
-            "ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED) "
-            "RETURNING pk, kind, payload, attempts, created_at"
-        ),
-        {"kinds": list(kinds), "at": at, "until": at + lease, "attempts": MOST_ATTEMPTS, "most": most},
+        text(_CLAIM),
+        {
+            "kinds": list(most),
+            "most": list(most.values()),
+            "at": at,
+            "until": at + lease,
+            "attempts": MOST_ATTEMPTS,
+            "of_lane": AT_ONCE_OF_LANE,
+            "unbounded": _CLAIMABLE,
+        },
     ).all()
     return [Task(row.pk, row.kind, row.payload, row.attempts, row.created_at) for row in rows]
 
@@ -121,16 +181,20 @@ def put_off(tx: Connection, task: Task, *, until: datetime) -> bool:
     return waiting.rowcount == 1
 
 
-def give_up_expired(tx: Connection, *, at: datetime) -> int:
-    """End as failed what died during its last attempt, and return how many they were."""
-    ended = tx.execute(
+def give_up_expired(tx: Connection, *, at: datetime) -> list[Task]:
+    """End as failed what died during its last attempt, and return it with what it held."""
+    rows = tx.execute(
         text(
-            "UPDATE outbox SET failed_at = :at, leased_until = NULL, payload = '{}', merge_key = NULL "
-            "WHERE done_at IS NULL AND failed_at IS NULL AND attempts >= :attempts AND leased_until <= :at"
+            "WITH dead AS (SELECT pk, kind, payload, attempts, created_at FROM outbox "
+            "WHERE done_at IS NULL AND failed_at IS NULL AND attempts >= :attempts AND leased_until <= :at "
+            "ORDER BY pk FOR UPDATE SKIP LOCKED) "
+            "UPDATE outbox o SET failed_at = :at, leased_until = NULL, payload = '{}', merge_key = NULL "
+            "FROM dead WHERE o.pk = dead.pk "
+            "RETURNING dead.pk, dead.kind, dead.payload, dead.attempts, dead.created_at"
         ),
         {"at": at, "attempts": MOST_ATTEMPTS},
-    )
-    return ended.rowcount
+    ).all()
+    return [Task(row.pk, row.kind, row.payload, row.attempts, row.created_at) for row in rows]
 
 
 def clear(tx: Connection, *, before: datetime) -> int:

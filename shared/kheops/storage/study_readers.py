@@ -12,7 +12,7 @@ from kheops.domain.policy import ReadScope
 from kheops.ids import StudyInstanceUID, UserPk
 from kheops.storage.visibility import VISIBLE_SERIES, scope_parameters
 
-__all__ = ["SEEN", "is_read", "is_read_with", "reads_too", "seen_parameters"]
+__all__ = ["SEEN", "comment_shows", "is_read", "is_read_with", "reads_too", "seen_parameters"]
 
 SEEN: Final = f"seen AS ({VISIBLE_SERIES} AND s.study_instance_uid = :seen_study)"
 """A common table: the series of a study that the asker reads."""
@@ -25,11 +25,33 @@ def seen_parameters(scope: ReadScope, study: StudyInstanceUID) -> dict[str, obje
 
 def reads_too(user: str) -> str:
     """Return the SQL of whether the person whose key is the expression ``user`` reads one of `SEEN` as well."""
+    standing = f"EXISTS (SELECT 1 FROM users ru WHERE ru.pk = {user} AND ru.suspended_at IS NULL)"  # noqa: S608 - constants only
+    return f"({standing} AND {_holds(user)})"
+
+
+def comment_shows(*, seen: str = "seen", reader: str = "CAST(:reader AS bigint)") -> str:
+    """Return the SQL of whether a comment ``c`` on a study shows to whoever reads the series of it in ``seen``.
+
+    Those that are by or for the reader do, and of public ones those whose author holds one of the series as well,
+    suspended or not. Of an author who reads only what the reader does not see, nothing shows: neither the comment nor
+    that there is one. A membership by a group is no such holding, since nobody knows it but for a request.
+
+    Parameters
+    ----------
+    seen
+        A table of keys of series.
+    reader
+        The key of the person whose private comments count; NULL for public ones only.
+    """
     return (
-        "EXISTS (SELECT 1 FROM album_members rm "  # noqa: S608 - constants only
-        "JOIN users ru ON ru.pk = rm.user_pk AND ru.suspended_at IS NULL "
-        "JOIN album_series rx ON rx.album_pk = rm.album_pk JOIN seen ON seen.pk = rx.series_pk "
-        f"WHERE rm.user_pk = {user})"
+        f"(c.user_pk = {reader} OR c.to_user_pk = {reader} OR (NOT c.is_private AND {_holds('c.user_pk', seen=seen)}))"
+    )
+
+
+def _holds(user: str, *, seen: str = "seen") -> str:
+    return (
+        f"EXISTS (SELECT 1 FROM album_members rm JOIN album_series rx ON rx.album_pk = rm.album_pk "  # noqa: S608 - constants only
+        f"JOIN {seen} rs ON rs.pk = rx.series_pk WHERE rm.user_pk = {user})"
     )
 
 

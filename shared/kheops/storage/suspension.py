@@ -40,7 +40,8 @@ def find_person(tx: Connection, named: NamedPerson, *, default_issuer: str) -> P
         return None
     rows = tx.execute(
         text(
-            "SELECT pk, iss, sub, suspended_at, suspended_reason FROM users WHERE CASE WHEN CAST(:is_address AS boolean) "
+            "SELECT pk, iss, sub, suspended_at, suspended_reason FROM users "
+            "WHERE CASE WHEN CAST(:is_address AS boolean) "
             "THEN email_verified AND lower(email) = CAST(:mailbox AS text) "
             "ELSE iss = :issuer AND sub = :sub END ORDER BY pk LIMIT 2 FOR UPDATE"
         ),

@@ -144,7 +144,7 @@ def add_delivery(
             "series": list(subject.series),
         },
     ).scalar_one()
-    outbox.add_task(tx, WEBHOOK, {"delivery": key, "facts": facts}, due=at)
+    outbox.add_task(tx, WEBHOOK, {"delivery": key, "facts": facts}, due=at, lane=str(webhook.album_pk))
 
 
 def to_send(tx: Connection, delivery: int) -> ToSend | None:

@@ -7,10 +7,18 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from kheops.domain.principals import AlbumCapability, Principal, parent_of
+from kheops.domain.principals import AlbumCapability, Principal, ReportToken, parent_of
 from kheops.domain.uses import User
 from kheops.domain.webhooks import DEBOUNCE, ImportSource
-from kheops.ids import AlbumPk, CapabilityId, SeriesInstanceUID, SeriesPk, StudyInstanceUID, UserPk
+from kheops.ids import (
+    AlbumPk,
+    CapabilityId,
+    ReportProviderId,
+    SeriesInstanceUID,
+    SeriesPk,
+    StudyInstanceUID,
+    UserPk,
+)
 from kheops.storage.participants import Participant, participant_columns, participant_of
 
 __all__ = [
@@ -65,10 +73,11 @@ _COLLECT: Final = """
     INSERT INTO outbox (kind, merge_key, payload, created_at, due_at)
     SELECT 'new_series',
            concat_ws(' ', 'new_series', x.album_pk, s.study_instance_uid, CAST(:source AS text), CAST(:by AS bigint),
-                     CAST(:capability AS text)),
+                     CAST(:capability AS text), CAST(:provider AS text)),
            jsonb_build_object(
                'album', x.album_pk, 'study', s.study_instance_uid, 'import_source', CAST(:source AS text),
                'by', CAST(:by AS bigint), 'capability', CAST(:capability AS text),
+               'provider', CAST(:provider AS text),
                'named', x.album_pk = CAST(:target AS bigint),
                'series', jsonb_object_agg(s.series_instance_uid, coalesce(n.number, s.number_of_instances))),
            :at, :due
@@ -84,11 +93,12 @@ _COLLECT: Final = """
     DO UPDATE SET
         due_at = least(excluded.due_at, outbox.created_at + CAST(:longest AS interval)),
         payload = jsonb_set(outbox.payload, '{series}', (
-            SELECT jsonb_object_agg(both_.uid, both_.number) FROM (
+            SELECT jsonb_object_agg(both_.uid, least(both_.number, r.number_of_instances)) FROM (
                 SELECT each_.key AS uid, sum(CAST(each_.value AS integer)) AS number FROM (
                     SELECT * FROM jsonb_each_text(outbox.payload -> 'series')
                     UNION ALL SELECT * FROM jsonb_each_text(excluded.payload -> 'series')) each_
-                GROUP BY each_.key) both_))
+                GROUP BY each_.key) both_
+            JOIN series r ON r.series_instance_uid = both_.uid))
 """
 
 
@@ -99,13 +109,16 @@ class Doer:
     person: Participant
     capability: tuple[CapabilityId, str] | None
     """Id and title of the token of album scope by which it was done, if it was."""
+    provider: tuple[ReportProviderId, str] | None = None
+    """Id and name of the report provider that did it, if one did."""
 
 
 def source_facts(by: Principal) -> dict[str, object]:
     """Return who did it, for the facts of a task: names are looked up when it is sent."""
     source = parent_of(by)
     capability = source.capability if isinstance(source, AlbumCapability) else None
-    return {"by": by.user, "capability": capability}
+    provider = by.provider if isinstance(by, ReportToken) else None
+    return {"by": by.user, "capability": capability, "provider": provider}
 
 
 def collect_new_series(
@@ -120,8 +133,9 @@ def collect_new_series(
 ) -> None:
     """Collect new series, or new instances of series, for the webhooks of the albums that hold them.
 
-    What comes within `DEBOUNCE` of the last, of the same study, album and source, is told of together. Rows of the
-    outbox are locked in the order of their albums, after everything else that the transaction locks.
+    What comes within `DEBOUNCE` of the last, of the same study, album and source, is told of together; what came
+    twice, since it was removed between, is new once: no more are than a series has. Rows of the outbox are locked in
+    the order of their albums, after everything else that the transaction locks.
 
     Parameters
     ----------
@@ -231,12 +245,17 @@ def doer(tx: Connection, album: AlbumPk, facts: Mapping[str, object]) -> Doer | 
 
     Who did it in another place (``named`` is false) is told of only if they are a member of this album.
     """
-    by, capability = facts.get("by"), facts.get("capability")
+    by, capability, provider = (facts.get(name) for name in ("by", "capability", "provider"))
     person = participant(tx, album, UserPk(by)) if isinstance(by, int) else None
     if person is None or not (facts.get("named", True) or person.can_access):
         return None
     title = title_of_capability(tx, album, CapabilityId(capability)) if isinstance(capability, str) else None
-    return Doer(person, None if title is None else (CapabilityId(str(capability)), title))
+    name = _name_of_provider(tx, album, ReportProviderId(provider)) if isinstance(provider, str) else None
+    return Doer(
+        person,
+        None if title is None else (CapabilityId(str(capability)), title),
+        None if name is None else (ReportProviderId(str(provider)), name),
+    )
 
 
 def title_of_capability(tx: Connection, album: AlbumPk, capability: CapabilityId) -> str | None:
@@ -246,3 +265,12 @@ def title_of_capability(tx: Connection, album: AlbumPk, capability: CapabilityId
         {"id": capability, "album": album},
     ).scalar_one_or_none()
     return title
+
+
+def _name_of_provider(tx: Connection, album: AlbumPk, provider: ReportProviderId) -> str | None:
+    """Return the name of a report provider of this album, which may be removed; ``None`` if it is of another."""
+    name: str | None = tx.execute(
+        text("SELECT name FROM report_providers WHERE client_id = :id AND album_pk = :album"),
+        {"id": provider, "album": album},
+    ).scalar_one_or_none()
+    return name

@@ -29,6 +29,7 @@ class WebhookRecord:
     """A webhook."""
 
     pk: int
+    album_pk: AlbumPk
     webhook: WebhookId
     name: str
     url: str
@@ -40,7 +41,7 @@ class WebhookRecord:
 
 
 _SELECT: Final = """
-    SELECT w.pk, w.id, w.name, w.url, w.secret, w.events, w.enabled,
+    SELECT w.pk, w.album_pk, w.id, w.name, w.url, w.secret, w.events, w.enabled,
            (SELECT count(*) FROM webhook_deliveries d WHERE d.webhook_pk = w.pk) AS number_of_deliveries
     FROM webhooks w
 """
@@ -163,6 +164,7 @@ def listening(tx: Connection, album: AlbumPk, event: WebhookEvent) -> Sequence[W
 def _record(row: Row[Any]) -> WebhookRecord:
     return WebhookRecord(
         pk=row.pk,
+        album_pk=AlbumPk(row.album_pk),
         webhook=WebhookId(row.id),
         name=row.name,
         url=row.url,

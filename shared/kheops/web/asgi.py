@@ -35,7 +35,7 @@ from kheops.web.errors import problem
 from kheops.web.headers import api_headers, disposition, is_preflight, preflight_headers
 from kheops.web.pixels import StreamResponse
 
-__all__ = ["Application", "Dispatch", "Refusal", "answer", "application"]
+__all__ = ["Application", "Dispatch", "Opening", "Refusal", "answer", "application"]
 
 _LOG = get_logger(__name__)
 
@@ -52,6 +52,9 @@ _FRAMEWORK_KEEPS: Final = frozenset({"/robots.txt", "/favicon.ico"})
 Dispatch = Callable[[Call], Awaitable[AsgiResponse]]
 """Finds and runs the handler of a call; raises `RouteNotFoundError` for paths that are not its own."""
 
+Opening = Callable[[], Awaitable[Process]]
+"""Returns the process object; raises a `KheopsError` where the service must not serve."""
+
 
 class Refusal(Protocol):
     """Makes the answer for an error that comes before or beside the handlers: a problem document, or a page."""
@@ -60,7 +63,9 @@ class Refusal(Protocol):
         """Return the answer; see `kheops.web.errors.problem`."""
 
 
-async def answer(dispatch: Dispatch, request: Request, *, refusal: Refusal = problem) -> AsgiResponse:
+async def answer(
+    dispatch: Dispatch, request: Request, *, refusal: Refusal = problem, opening: Opening = open_process
+) -> AsgiResponse:
     """Return the answer to a request to one of our services, whatever happens; never raises.
 
     Parameters
@@ -71,11 +76,13 @@ async def answer(dispatch: Dispatch, request: Request, *, refusal: Refusal = pro
         The request.
     refusal
         What the service answers for an error that no handler of its own has made an answer of.
+    opening
+        Opens the process object, and refuses where the service asks more of the settings than others.
     """
     below_api = request.scope["path"].startswith("/api/")
     request_id = f"{random.getrandbits(64):016x}"
     try:
-        process = await open_process()
+        process = await opening()
     except KheopsError as error:
         _LOG.error("process.not_opened", request_id=request_id, error=type(error).__name__)
         unopened = refusal(UnavailableError(), realm="")
@@ -191,10 +198,13 @@ class Application:
     itself: ``/robots.txt`` and ``/favicon.ico``, and methods that it does not know.
     """
 
-    def __init__(self, framework: ASGIApp, dispatch: Dispatch, refusal: Refusal = problem) -> None:
+    def __init__(
+        self, framework: ASGIApp, dispatch: Dispatch, refusal: Refusal = problem, opening: Opening = open_process
+    ) -> None:
         self._framework = framework
         self._dispatch = dispatch
         self._refusal = refusal
+        self._opening = opening
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -209,7 +219,9 @@ class Application:
             keep_what_is_there()
         try:
             if scope["method"] not in _FRAMEWORK_METHODS or scope["path"] in _FRAMEWORK_KEEPS:
-                response = await answer(self._dispatch, Request(scope, receive), refusal=self._refusal)
+                response = await answer(
+                    self._dispatch, Request(scope, receive), refusal=self._refusal, opening=self._opening
+                )
                 await response(scope, receive, send)
             else:
                 scope["headers"] = [(_EXECUTION_ID, b"%016x" % random.getrandbits(64)), *scope["headers"]]
@@ -221,7 +233,7 @@ class Application:
         await receive()
         enter_lifespan()
         try:
-            await open_process()
+            await self._opening()
         except KheopsError as error:
             await leave_lifespan()
             await send({"type": "lifespan.startup.failed", "message": str(error) or type(error).__name__})
@@ -234,7 +246,9 @@ class Application:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def application(dispatch: Dispatch, module: ModuleType, *, refusal: Refusal = problem) -> Application:
+def application(
+    dispatch: Dispatch, module: ModuleType, *, refusal: Refusal = problem, opening: Opening = open_process
+) -> Application:
     """Return the ASGI application of a ``main.py``.
 
     Parameters
@@ -243,11 +257,11 @@ def application(dispatch: Dispatch, module: ModuleType, *, refusal: Refusal = pr
         The service's handlers.
     module
         The module itself, already loaded; the framework would load it a second time by its path otherwise.
-    refusal
+    refusal, opening
         As for `answer`.
     """
     framework = functions_framework.aio.create_asgi_app_from_module("entry", module.__file__, None, module, None)  # type: ignore[no-untyped-call]
-    return Application(framework, dispatch, refusal)
+    return Application(framework, dispatch, refusal, opening)
 
 
 def _raw_path(scope: Scope) -> str:

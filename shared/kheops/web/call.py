@@ -22,16 +22,15 @@ from kheops.errors import (
 from kheops.factory import Process
 from kheops.web.declaration import Declaration
 
-__all__ = ["AsgiResponse", "Call", "Form", "Handler"]
+__all__ = ["CONTROL_IN_TEXT", "AsgiResponse", "Call", "Form", "Handler"]
 
 _FORM_LIMIT: Final = 64 * 1024
 """Bytes of a form; KHEOPS's longest field is 2,048 characters."""
 _QUERY_LIMIT: Final = 16 * 1024
 _FIELDS_LIMIT: Final = 1000
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_CONTROL_IN_TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""Forms hold what people write, which has lines and tabs."""
-"""Control characters that no field may contain; PostgreSQL refuses NUL in text."""
+CONTROL_IN_TEXT: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+"""Control characters that no field of what people write may contain; it has lines and tabs. PostgreSQL refuses NUL."""
 
 
 class AsgiResponse(Protocol):
@@ -176,7 +175,7 @@ class Call:
             )
         except (UnicodeDecodeError, ValueError):
             raise BadFormParameterError("The form is not percent-encoded UTF-8.") from None
-        if any(_CONTROL_IN_TEXT.search(name) or _CONTROL_IN_TEXT.search(value) for name, value in pairs):
+        if any(CONTROL_IN_TEXT.search(name) or CONTROL_IN_TEXT.search(value) for name, value in pairs):
             raise BadFormParameterError("The form contains control characters.")
         return Form(tuple(pairs))
 

@@ -9,7 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 from kheops.archive.port import ArchiveStream
 from kheops.errors import KheopsError
 from kheops.observability import get_logger
-from kheops.services.open_streams import StreamPlace
+from kheops.services.open_streams import StreamHolder, StreamPlace
 from kheops.web.call import Call
 from kheops.web.cut import CutError
 
@@ -194,7 +194,7 @@ async def streamed(
     TooManyRequestsError
         If the caller has too many open, and none of them ends in time.
     """
-    place = await call.process.open_streams.take(call.principal.user)
+    place = await call.process.open_streams.take(StreamHolder.of(call.principal))
     try:
         return PixelResponse(await opening(), headers=headers, place=place)
     except BaseException:

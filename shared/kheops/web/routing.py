@@ -50,6 +50,7 @@ SEGMENTS: Final = {
     "user": r"[^/]{1,1000}",
     "group": r"[^/]{1,1000}",
     "series": r"[0-9.]{1,64}",
+    "task": r"[a-z]{1,20}",
     "asset": r"[a-z0-9-]{1,40}\.(?:css|js|svg|png)",
 }
 """What a segment of a template may be, by its name."""

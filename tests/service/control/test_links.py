@@ -15,11 +15,21 @@ from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import KheopsError
 from kheops.identity.keyring import Keyring
 from kheops.ids import LinkId, SeriesInstanceUID
+from kheops.services.audit import AuditTrail
 from kheops.services.links import CreatedLink, Links, LinkView, Visit
+from kheops.services.strangers import Strangers
 from kheops.storage.holdings import Selection
 from tests.service.control.world import World, at_once
 
 LONGEST = timedelta(days=90)
+
+
+def links_of(world: World, pepper: Keyring | None = None) -> Links:
+    """Return the service as a process of its own has it."""
+    strangers = Strangers(AuditTrail(world.database, world.now))
+    return Links(
+        world.database, world.now, pepper=pepper or Keyring(b"p" * 32), longest=LONGEST, strangers=strangers
+    )
 
 
 class Desk:
@@ -27,7 +37,7 @@ class Desk:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.links = Links(world.database, world.now, pepper=Keyring(b"p" * 32), longest=LONGEST)
+        self.links = links_of(world)
 
     def make(self, by: Person, draft: LinkDraft) -> CreatedLink:
         return self.world.run(self.links.create(by, draft, asked=self.world.use(by, UseKind.LINK_CREATED)))
@@ -38,7 +48,7 @@ class Desk:
     def open(self, link: LinkId, secret: str, passcode: str | None = None) -> Visit:
         nobody = Use(User(None, None, None), UseKind.LINK_OPENED, Outcome.GRANTED, "192.0.2.1", "request")
         # A service of its own, as another replica has one.
-        service = Links(self.world.database, self.world.now, pepper=Keyring(b"p" * 32), longest=LONGEST)
+        service = links_of(self.world)
         return asyncio.run(service.open(link, secret, passcode, asked=nobody))
 
     def came(self, link: LinkId, secret: str, passcode: str | None = None) -> str:
@@ -295,7 +305,7 @@ def test_a_link_outlives_a_new_pepper_and_ends_with_the_old_one(world: World, de
     nobody = Use(User(None, None, None), UseKind.LINK_OPENED, Outcome.GRANTED, "192.0.2.1", "request")
 
     def came(*keys: bytes) -> str:
-        service = Links(world.database, world.now, pepper=Keyring(*keys), longest=LONGEST)
+        service = links_of(world, Keyring(*keys))
         return world.outcome(service.open(_id(made), made.secret, None, asked=nobody))
 
     assert came(b"n" * 32, b"p" * 32) == "ok"

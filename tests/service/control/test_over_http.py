@@ -82,7 +82,13 @@ def test_members_are_answered_with_exactly_kheops_fields(run: Run) -> None:
     async def body(served: Served) -> None:
         album = await album_of(served, "alice", "bob")
         listed = await served.call("GET", f"/api/albums/{album}/users?limit=1&offset=1", by="bob")
-        bob = {"email": "bob@example.org", "name": "Bob", "sub": "bob", "is_admin": False}
+        bob = {
+            "email": "bob@example.org",
+            "name": "Bob",
+            "iss": served.issuer.issuer,
+            "sub": "bob",
+            "is_admin": False,
+        }
         assert (listed.status_code, listed.json(), listed.headers["x-total-count"]) == (200, [bob], "2")
         whole = await served.call("GET", f"/api/albums/{album}?includeUsers=true", by="bob")
         assert [user["sub"] for user in whole.json()["users"]] == ["alice", "bob"]
@@ -244,7 +250,12 @@ def test_a_capability_token_is_shown_once_used_and_revoked(run: Run) -> None:
             "not_before_time": made["not_before_time"],
             "expiration_time": made["expiration_time"],
             "revoked": False,
-            "created_by": {"email": "alice@example.org", "name": "Alice", "sub": "alice"},
+            "created_by": {
+                "email": "alice@example.org",
+                "name": "Alice",
+                "iss": served.issuer.issuer,
+                "sub": "alice",
+            },
         }
         assert made == expected
         assert made["expiration_time"].endswith("Z")
@@ -373,7 +384,7 @@ def test_a_person_is_found_by_exact_reference_only(run: Run) -> None:
             found = await served.call("GET", f"/api/users?reference={reference}", by="alice")
             assert (found.status_code, found.json()) == (
                 200,
-                {"email": "bob@example.org", "name": "Bob", "sub": "bob"},
+                {"email": "bob@example.org", "name": "Bob", "iss": served.issuer.issuer, "sub": "bob"},
             )
         for reference in ("bo", "bob@example", "%25", "b_b", "nobody@example.org"):
             missing = await served.call("GET", f"/api/users?reference={reference}", by="alice")

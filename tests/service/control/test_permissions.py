@@ -89,6 +89,7 @@ ACTIONS: dict[str, Action] = {
     "promote": lambda s, p: s.world.albums.members.promote(p, s.album, s.newcomer.sub, asked=_use(s, p)),
     "demote": lambda s, p: s.world.albums.members.demote(p, s.album, s.member.sub, asked=_use(s, p)),
     "remove other": lambda s, p: s.world.albums.members.remove(p, s.album, _other(s, p).sub, asked=_use(s, p)),
+    "leave": lambda s, p: s.world.albums.members.remove(p, s.album, p.sub, asked=_use(s, p)),
     "create capability": lambda s, p: s.world.capabilities.create(p, _draft(s), asked=_use(s, p)),
     "list capabilities": lambda s, p: s.world.capabilities.list_of_album(
         p, s.album, user=None, only_valid=False, page=Page()
@@ -103,17 +104,19 @@ ACTIONS: dict[str, Action] = {
     "delete album": lambda s, p: s.world.albums.delete(p, s.album, asked=_use(s, p)),
 }
 
-# One row an action, one column a caller of CALLERS, in order: ok, 403 (role or token), 404 (hidden).
+# One row an action, one column a caller of CALLERS, in order: ok, 403 (role or token), 404 (hidden),
+# 409 (the last administrator).
 EXPECTED = """
 see                     ok  ok  ok  404 ok  ok  403 ok  ok  ok  ok  404 404
 list users              ok  ok  ok  404 ok  ok  403 ok  403 403 403 404 404
 edit album              ok  403 403 404 403 403 403 403 403 403 403 404 404
-edit own notifications  ok  ok  ok  404 ok  403 ok  ok  403 403 403 404 404
-favourite               ok  ok  ok  404 ok  403 ok  ok  403 403 403 404 404
+edit own notifications  ok  ok  ok  404 ok  403 403 ok  403 403 403 404 404
+favourite               ok  ok  ok  404 ok  403 403 ok  403 403 403 404 404
 add user                ok  ok  403 404 403 403 403 403 403 403 403 404 404
 promote                 ok  403 403 404 403 403 403 403 403 403 403 404 404
 demote                  ok  403 403 404 403 403 403 403 403 403 403 404 404
 remove other            ok  403 403 404 403 403 403 403 403 403 403 404 404
+leave                   409 ok  ok  404 403 403 403 403 403 403 403 404 404
 create capability       ok  403 403 404 403 403 403 403 403 403 403 403 403
 list capabilities       ok  403 403 404 403 403 403 403 403 403 403 403 403
 put own series          ok  ok  403 404 ok  403 403 403 404 403 403 404 404
@@ -122,7 +125,13 @@ remove series           ok  ok  403 404 ok  403 403 403 ok  403 403 404 404
 delete album            ok  403 403 404 403 403 403 403 403 403 403 404 404
 """
 
-_SHORT = {"ok": "ok", "ForbiddenError": "403", "AlbumNotFoundError": "404", "NotFoundError": "404"}
+_SHORT = {
+    "ok": "ok",
+    "ForbiddenError": "403",
+    "AlbumNotFoundError": "404",
+    "NotFoundError": "404",
+    "ConflictError": "409",
+}
 
 
 def cells() -> list[tuple[str, str, str]]:

@@ -139,11 +139,34 @@ def test_a_private_comment_on_a_study_is_for_somebody_who_reads_the_same_series(
     assert world.say(bob, series, "psst", to="nobody") == "UserNotFoundError"
     assert world.say(bob, series, "psst", to="alice@example.org") == "ok"
     assert world.say(carol, series, "aloud") == "ok"
-    assert world.said_of(bob, series.study) == world.said_of(alice, series.study) == ["aloud", "psst"]
+    assert world.said_of(bob, series.study) == world.said_of(alice, series.study) == ["psst"]
     assert world.said_of(carol, series.study) == ["aloud"]
-    comments, _ = world.run(world.comments.of_study(bob, series.study, Page()))
+
+
+def test_a_public_comment_on_a_study_shows_while_its_author_reads_a_series_that_the_reader_reads(
+    world: HistoryWorld,
+) -> None:
+    alice, bob, dave = world.person("alice"), world.person("bob"), world.person("dave")
+    common = world.series(world.inbox(alice), world.inbox(bob))
+    world.series(world.inbox(alice), world.inbox(dave), study=common.study)
+    for person in (alice, bob, dave):
+        assert world.say(person, common, f"by {person.sub}") == "ok"
+
+    def said(person: Person) -> tuple[list[str], int]:
+        texts = world.said_of(person, common.study)
+        assert world.run(world.comments.of_study(person, common.study, Page()))[1] == len(texts)
+        return texts, world.counted(person, common.study)
+
+    assert said(alice) == (["by dave", "by bob", "by alice"], 3)
+    assert said(bob) == (["by bob", "by alice"], 2)
+    assert said(dave) == (["by dave", "by alice"], 2)
+    world.suspend(alice)
+    comments, _ = world.run(world.comments.of_study(bob, common.study, Page()))
     seen = [(each.author and each.author.sub, each.author and each.author.can_access) for each in comments]
-    assert seen == [("carol", False), ("bob", True)]
+    assert seen == [("bob", True), ("alice", False)], "a suspended author's stays"
+    assert world.drop(bob, common) == "ok"
+    assert world.take(bob, common) == "NotFoundError"
+    assert said(dave) == (["by dave", "by alice"], 2)
 
 
 def test_comments_come_in_pages_the_newest_first(world: HistoryWorld) -> None:

@@ -64,6 +64,16 @@ def test_a_search_with_a_study_finds_who_reads_the_same_series(world: HistoryWor
     # Carol reads another series of the study, of which Alice must not learn.
     world.series(world.inbox(carol), study=seen.study)
     album = world.album(alice, dave)
+    other = world.album(alice, bob, carol)
+    stranger = world.person("eve")
+    world.execute(
+        "INSERT INTO album_series (album_pk, series_pk, added_at) SELECT :inbox, pk, now() FROM series "
+        "WHERE series_instance_uid = :uid",
+        inbox=world.inbox(stranger),
+        uid=seen.series,
+    )
+    assert world.people(alice, "eve", study=seen.study) == [], "a hit would tell the name of somebody unknown"
+    assert world.people(alice, "bob", study=seen.study, album=other) == ["bob"]
     for sub, expected in (("bob", ["bob"]), ("carol", []), ("dave", []), ("alice", [])):
         assert world.people(alice, sub, study=seen.study) == expected
     assert world.people(alice, "bob", study=seen.study, album=album) == []

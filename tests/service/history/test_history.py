@@ -7,6 +7,7 @@ import pytest
 from kheops.domain.albums import Page
 from kheops.domain.history import HistoryFilter, MutationFilter
 from kheops.domain.mutations import FAMILIES, MutationType
+from kheops.domain.named_people import NamedPerson
 from kheops.domain.principals import Person
 from kheops.ids import AlbumId, CapabilityId, StudyInstanceUID
 from kheops.services.history import Comment, Event
@@ -105,9 +106,9 @@ def test_each_filter_finds_what_it_is_for(world: HistoryWorld, scene: Scene) -> 
     assert found(MutationFilter(kinds=kinds)) == ["IMPORT_STUDY", "ADD_ADMIN"]
     assert found(MutationFilter(kinds=FAMILIES["users"])) == ["ADD_ADMIN"]
     assert found(MutationFilter(kinds=FAMILIES["webhooks"])) == []
-    assert found(MutationFilter(users=frozenset({"bob"}))) == ["REMOVE_SERIES"]
-    assert found(MutationFilter(users=frozenset({" BOB@example.org"}))) == ["REMOVE_SERIES"]
-    assert found(MutationFilter(users=frozenset({"nobody", "nobody@example.org"}))) == []
+    assert found(MutationFilter(users=frozenset({NamedPerson("bob")}))) == ["REMOVE_SERIES"]
+    assert found(MutationFilter(users=frozenset({NamedPerson(" BOB@example.org")}))) == ["REMOVE_SERIES"]
+    assert found(MutationFilter(users=frozenset({NamedPerson("nobody"), NamedPerson("nobody@example.org")}))) == []
     assert found(MutationFilter(studies=frozenset({second.study}))) == ["REMOVE_SERIES", "IMPORT_STUDY"]
     assert found(MutationFilter(series=frozenset({first.series}))) == ["IMPORT_SERIES"]
     both = frozenset({first.series, second.series})

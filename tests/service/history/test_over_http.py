@@ -61,6 +61,7 @@ def test_a_history_is_answered_with_exactly_kheops_fields(run: Run) -> None:
         alice = {
             "email": "alice@example.org",
             "name": "Alice",
+            "iss": served.issuer.issuer,
             "sub": "alice",
             "can_access": True,
             "is_admin": True,
@@ -187,7 +188,13 @@ def test_the_life_of_comments_on_a_study(run: Run) -> None:
         assert without_time(page.json()) == [
             {
                 "event_type": "Comment",
-                "source": {"email": "alice@example.org", "name": "Alice", "sub": "alice", "can_access": True},
+                "source": {
+                    "email": "alice@example.org",
+                    "name": "Alice",
+                    "iss": served.issuer.issuer,
+                    "sub": "alice",
+                    "can_access": True,
+                },
                 "comment": "no 1",
                 "is_private": False,
             }
@@ -278,7 +285,7 @@ def test_searches_count_the_comments_that_the_caller_reads(run: Run) -> None:
 def test_people_are_looked_up_and_searched(run: Run) -> None:
     async def body(served: Served) -> None:
         album, series = await scene(served)
-        bob = {"email": "bob@example.org", "name": "Bob", "sub": "bob"}
+        bob = {"email": "bob@example.org", "name": "Bob", "iss": served.issuer.issuer, "sub": "bob"}
         answer = await served.call("GET", "/api/users?search=bob", by="alice")
         assert (answer.status_code, answer.json(), answer.headers["x-total-count"]) == (200, [bob], "1")
         empty = await served.call("GET", "/api/users?search=eve", by="alice")

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 
+from kheops.dicomweb.attributes import BY_KEYWORD, Level
+from kheops.dicomweb.query import KheopsField, Sort
+from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.comments import CommentDraft
 from kheops.domain.history import HistoryFilter
+from kheops.domain.policy import Denied, Source
 from kheops.domain.principals import Person, Principal
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.ids import AlbumId, StudyInstanceUID
@@ -13,6 +17,8 @@ from kheops.services.directory import Directory, Whereabouts
 from kheops.services.favorites import Favorites
 from kheops.services.history import Comment, Event, History, HistoryPage
 from kheops.services.metrics import Counting
+from kheops.storage import catalog_search
+from kheops.storage.catalog_search import Criteria
 from kheops.storage.holdings import Selection
 from tests.service.control.world import ISSUER, World
 
@@ -46,6 +52,23 @@ class HistoryWorld(World):
         """Return what a principal reads of a study, newest first."""
         found, _ = self.run(self.comments.of_study(principal, study, page or Page()))
         return [comment.comment for comment in found]
+
+    def counted(self, principal: Principal, study: StudyInstanceUID) -> int:
+        """Return how many comments a search tells a principal that a study has."""
+        scope, reader = policy.read_scope(principal, Source()), policy.private_comments_of(principal)
+        assert not isinstance(scope, Denied)
+        criteria = Criteria(
+            level=Level.STUDY,
+            matches=(),
+            sort=Sort(BY_KEYWORD["StudyInstanceUID"], descending=False),
+            limit=100,
+            offset=0,
+            includes=frozenset({KheopsField.COMMENTS}),
+            reader=reader,
+        )
+        page = self.database.run_blocking(lambda tx: catalog_search.find(tx, scope, criteria))
+        [found] = [each for each in page.found if each["StudyInstanceUID"] == study]
+        return int(str(found[KheopsField.COMMENTS]))
 
     def events_seen(
         self, principal: Principal, album: AlbumId, wanted: HistoryFilter | None = None, page: Page | None = None

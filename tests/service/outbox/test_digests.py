@@ -166,4 +166,4 @@ def test_a_name_of_an_album_makes_no_lines(world: OutboxWorld) -> None:
     world.execute("UPDATE albums SET name = E'A\\nB\\u202e' WHERE kind = 'album'")
     world.moved += timedelta(hours=1)
     say(world, alice, album)
-    assert "- A B : 1 new comment\n" in a_day_later(world)[0]
+    assert "- A B: 1 new comment\n" in a_day_later(world)[0]

@@ -218,7 +218,13 @@ def test_the_log_of_deliveries_is_read_in_pages(run: Run, far: Receiver) -> None
         assert whole["number_of_triggers"] == 7
         triggers = whole["triggers"]
         assert [each["id"] for each in triggers] == [got.headers["x-kheops-delivery"] for got in reversed(far.got)]
-        person = {"email": "bob@example.org", "name": "Bob", "sub": "bob", "is_admin": False}
+        person = {
+            "email": "bob@example.org",
+            "name": "Bob",
+            "iss": served.issuer.issuer,
+            "sub": "bob",
+            "is_admin": False,
+        }
         assert {(each["is_manual_trigger"], each["event"]) for each in triggers} == {(True, "new_user")}
         assert triggers[0]["user"] == person
         assert [(each["status"], each["attempt"]) for each in triggers[6]["attempts"]] == [(500, 1)]

@@ -97,7 +97,7 @@ def test_claims_at_once_share_the_tasks(world: OutboxWorld) -> None:
 
     def claim() -> str:
         tasks = world.database.run_blocking(
-            lambda tx: outbox.claim(tx, kinds=["mail"], at=world.now(), lease=timedelta(minutes=1), most=8)
+            lambda tx: outbox.claim(tx, most={"mail": 8}, at=world.now(), lease=timedelta(minutes=1))
         )
         claimed.extend(task.pk for task in tasks)
         return ""
@@ -110,7 +110,7 @@ def test_a_worker_that_dies_leaves_its_task_to_the_next_when_the_lease_is_over(w
     add(world)
     lease = timedelta(minutes=2)
     dead = world.database.run_blocking(
-        lambda tx: outbox.claim(tx, kinds=["mail"], at=world.now(), lease=lease, most=1)
+        lambda tx: outbox.claim(tx, most={"mail": 1}, at=world.now(), lease=lease)
     )
     assert [task.attempt for task in dead] == [1]
     world.moved += lease - timedelta(seconds=1)
@@ -130,7 +130,7 @@ def test_what_dies_in_its_last_attempt_is_given_up(world: OutboxWorld) -> None:
     lease = timedelta(minutes=2)
     for _ in range(MOST_ATTEMPTS):
         assert world.database.run_blocking(
-            lambda tx: outbox.claim(tx, kinds=["mail"], at=world.now(), lease=lease, most=1)
+            lambda tx: outbox.claim(tx, most={"mail": 1}, at=world.now(), lease=lease)
         )
         world.moved += lease
     assert world.deliver() == 0

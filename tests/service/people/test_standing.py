@@ -74,7 +74,7 @@ def test_a_standing_is_told_with_its_time_and_reason(run: Run) -> None:
         assert before.json() == {"issuer": issuer, "sub": "alice", "suspended": False}
         await as_root(served, "PUT", SUSPENSION, WHY)
         await as_root(served, "PUT", SUSPENSION, {"reason": "another"})
-        told = (await as_root(served, "GET", f"/api/users/alice%40example.org/suspension?issuer={issuer}")).json()
+        told = (await as_root(served, "GET", "/api/users/alice%40example.org/suspension")).json()
         assert told.pop("suspended_time").endswith("Z")
         assert told == {"issuer": issuer, "sub": "alice", "suspended": True, **WHY}
         subject = f"{issuer} alice"

@@ -1,7 +1,7 @@
 """What strangers send, damaged at random: every reader answers or refuses in its own words, soon, and holds nothing.
 
-One set of seeds and one way of damaging them, for some hundred rounds in `make test`, for ten minutes in `make long`. A
-failure names the round, by which the input can be made again.
+One set of seeds and one way of damaging them, for some hundred rounds in `make test`, for ten minutes in `make long`.
+A failure names the round, by which the input can be made again.
 """
 
 import random

@@ -28,7 +28,7 @@ __all__ = [
 Json = Mapping[str, object]
 """A JSON object; fields that are ``None`` are left out, as KHEOPS does."""
 
-PERSON: Final[Schema] = record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT})
+PERSON: Final[Schema] = record({"sub": TEXT}, {"email": TEXT, "name": TEXT})
 """What `person_json` returns."""
 MEMBER: Final[Schema] = record({"iss": TEXT, "sub": TEXT, "is_admin": FLAG}, {"email": TEXT, "name": TEXT})
 """What `member_json` returns."""
@@ -68,7 +68,7 @@ def done() -> Response:
 def person_json(person: UserRecord) -> Json:
     """Return a person as KHEOPS's UserResponse; an address that nobody vouches for is left out."""
     email = person.email if person.email_verified else None
-    return {"email": email, "name": person.name, "iss": person.iss, "sub": person.sub}
+    return {"email": email, "name": person.name, "sub": person.sub}
 
 
 def member_json(member: MemberRecord) -> Json:

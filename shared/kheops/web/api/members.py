@@ -27,9 +27,7 @@ LIST: Final = Declaration("List the members of an album", listed_answer("The mem
 ADD: Final = Declaration("Add a member to an album", CREATED, query=(ISSUER,))
 REMOVE: Final = Declaration("Remove a member from an album", DONE, query=(ISSUER,), errors=(409,))
 PROMOTE: Final = Declaration("Make somebody an administrator of an album", DONE, query=(ISSUER,))
-DEMOTE: Final = Declaration(
-    "Make an administrator of an album a plain member", DONE, query=(ISSUER,), errors=(409,)
-)
+DEMOTE: Final = Declaration("Make an administrator of an album a plain member", DONE, query=(ISSUER,), errors=(409,))
 
 
 async def list_members(call: Call) -> Response:

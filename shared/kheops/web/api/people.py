@@ -23,7 +23,10 @@ __all__ = ["FIND", "INBOX", "REGISTER", "find_user", "inbox_info", "register"]
 
 _SHORTEST_SEARCH: Final = 3
 """Characters, as in KHEOPS."""
-_FOUND: Final = record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT, "album_access": FLAG, "study_access": FLAG})
+_ACQUAINTANCE: Final = record({"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT})
+_FOUND: Final = record(
+    {"iss": TEXT, "sub": TEXT}, {"email": TEXT, "name": TEXT, "album_access": FLAG, "study_access": FLAG}
+)
 
 REGISTER: Final = Declaration(
     "Make the person of an access token known",
@@ -35,7 +38,7 @@ FIND: Final = Declaration(
     {
         200: Answer(
             "The person, or for a search those who are found.",
-            {JSON: either(_FOUND, list_of(PERSON))},
+            {JSON: either(_FOUND, list_of(_ACQUAINTANCE))},
         ),
         204: Answer("Nobody is found."),
     },
@@ -77,9 +80,7 @@ async def find_user(call: Call) -> Response:
     if query.one("limit") is not None or query.one("offset") is not None:
         raise BadQueryParameterError("'limit' and 'offset' go with 'search' only.")
     try:
-        found = await call.process.directory.find(
-            call.principal, reference, whereabouts, issuer=query.one("issuer")
-        )
+        found = await call.process.directory.find(call.principal, reference, whereabouts, issuer=query.one("issuer"))
     except UserNotFoundError:
         return done()
     access = {"album_access": found.album_access, "study_access": found.study_access}

@@ -38,7 +38,9 @@ SHARE: Final = Declaration(
         JSON: record(
             {
                 "series": list_of(_SERIES),
-                "target": either(record({"user": TEXT}, {"issuer": TEXT}), record({"album": ALBUM_ID}), record({"link": _LINK})),
+                "target": either(
+                    record({"user": TEXT}, {"issuer": TEXT}), record({"album": ALBUM_ID}), record({"link": _LINK})
+                ),
             },
             {"source": either(record({"album": ALBUM_ID}), record({"inbox": FLAG}))},
         )
@@ -62,7 +64,9 @@ async def share(call: Call) -> Response:
     asked = call.use(UseKind.SHARE)
     sharing = call.process.sharing
     if name == "user":
-        await sharing.share_with_user(call.principal, chosen, _text(value, name), source=source, asked=asked, issuer=issuer)
+        await sharing.share_with_user(
+            call.principal, chosen, _text(value, name), source=source, asked=asked, issuer=issuer
+        )
     else:
         await sharing.share_with_album(call.principal, chosen, _album(value), source=source, asked=asked)
     return created()

@@ -73,8 +73,10 @@ INTROSPECT: Final = Declaration(
         either(
             record({"active": {"const": False}}),
             record(
-                {"active": {"const": True}, "iss": TEXT, "sub": TEXT, "token_type": one_of("bearer")},
+                {"active": {"const": True}, "iss": TEXT, "token_type": one_of("bearer")},
                 {
+                    # Visitors of a link are nobody, and are not told whose link it is.
+                    "sub": TEXT,
                     "scope": TEXT,
                     "cap_token": TEXT,
                     "exp": COUNT,
