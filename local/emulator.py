@@ -3,6 +3,7 @@
 import json
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,8 +20,8 @@ _REPOSITORY: Final = Path(__file__).resolve().parent.parent
 _TOKEN_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"
 
 
-def start_emulator(processes: Processes, folder: Path, *, port: int) -> DicomStore:
-    """Start the emulator with its data in ``folder``.
+def start_emulator(processes: Processes, folder: Path, *, port: int, options: Sequence[str] = ()) -> DicomStore:
+    """Start the emulator with its data in ``folder``, and further options of its command line.
 
     Raises
     ------
@@ -35,6 +36,7 @@ def start_emulator(processes: Processes, folder: Path, *, port: int) -> DicomSto
             *(sys.executable, "-m", "local.healthcare_emulator"),
             *("--host", "127.0.0.1", "--port", str(port), "--data", str(folder), "--public-url", address),
             *("--project", _PROJECT, "--location", _LOCATION, "--dataset", _DATASET, "--store", _STORE),
+            *options,
         ],
         ready=lambda: listens(port),
         folder=_REPOSITORY,

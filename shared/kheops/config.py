@@ -121,12 +121,20 @@ class Settings(BaseSettings):
     database_pool: int = Field(default=4, ge=1, le=64, description="Connections per process for everything but reads.")
     lookup_threads: int = Field(default=4, ge=1, le=64, description="Connections per process for the hot lookup.")
     max_instances: int = Field(default=1, ge=1, description="Processes at most; for the arithmetic of connections.")
-    store_kind: Literal["dicomweb", "google"] = Field(description="Which adapter speaks to the DICOM store.")
-    store_url: str = Field(
-        description="`dicomweb`: the DICOMweb root. `google`: the store's URL up to and without `/dicomWeb`."
+    store_kind: Literal["dicomweb", "dcm4chee", "google"] = Field(
+        description="Which adapter speaks to the DICOM store."
     )
-    store_user: str | None = Field(default=None, description="`dicomweb`: user of HTTP Basic towards the store.")
-    store_password: SecretStr | None = Field(default=None, description="`dicomweb`: password of HTTP Basic.")
+    store_url: str = Field(
+        description="`dicomweb`: the DICOMweb root. `dcm4chee`: that of an application entity that hides what is "
+        "rejected, `https://host/dcm4chee-arc/aets/DCM4CHEE/rs`. `google`: the store's URL up to and without "
+        "`/dicomWeb`."
+    )
+    store_user: str | None = Field(
+        default=None, description="`dicomweb`, `dcm4chee`: user of HTTP Basic towards the store."
+    )
+    store_password: SecretStr | None = Field(
+        default=None, description="`dicomweb`, `dcm4chee`: password of HTTP Basic."
+    )
     orthanc_url: str | None = Field(
         default=None, description="`dicomweb` on Orthanc: root of its own REST API, which deletes."
     )
@@ -141,6 +149,11 @@ class Settings(BaseSettings):
         ge=1,
         le=600,
         description="How long the store may take to begin an answer with metadata, or to a search or lookup.",
+    )
+    store_transcodes: bool | None = Field(
+        default=None,
+        description="Whether the store is asked for objects and frames in another transfer syntax than theirs. Without it: "
+        "`google` is, `dicomweb` is not.",
     )
     streams_per_person: int = Field(
         default=32, ge=1, description="Retrievals of one person that a process has open at once; further ones wait."

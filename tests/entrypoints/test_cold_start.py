@@ -10,6 +10,8 @@ import pytest
 import kheops
 from tests.entrypoints.serving import FUNCTIONS, HTTP_SERVICES
 
+SERVICES = (*HTTP_SERVICES, "events")
+
 MOST_SECONDS = 0.5
 """CPU of importing a service, on a machine like the ones that this project was measured on."""
 
@@ -30,6 +32,10 @@ NEVER = (
 ABSENT = {
     "api": (*NEVER, "httpx", "jwt", "cryptography", "msgspec", "kheops.archive.client", "kheops.web.pages"),
     "dicomweb": (*NEVER, "httpx", "jwt", "cryptography", "kheops.web.pages", "kheops.web.api_service"),
+    "events": (
+        *(*NEVER, "httpx", "jwt", "cryptography", "kheops.archive.client"),
+        *("kheops.web.pages", "kheops.web.dicomweb_service", "kheops.web.api_service"),
+    ),
     "web": (*NEVER, "kheops.archive.client", "kheops.web.dicomweb_service", "kheops.web.api_service"),
 }
 
@@ -81,7 +87,7 @@ def _run(code: str, *arguments: str, cwd: str) -> dict[str, object]:
     return told
 
 
-@pytest.mark.parametrize("service", HTTP_SERVICES)
+@pytest.mark.parametrize("service", SERVICES)
 def test_importing_a_service_is_cheap(service: str) -> None:
     # The least of several: a busy machine makes the same work look dearer, never cheaper.
     seconds = []
@@ -94,7 +100,7 @@ def test_importing_a_service_is_cheap(service: str) -> None:
     assert min(seconds) < MOST_SECONDS
 
 
-@pytest.mark.parametrize("service", HTTP_SERVICES)
+@pytest.mark.parametrize("service", SERVICES)
 def test_service_does_not_import_what_it_does_not_use(service: str) -> None:
     modules = _run(MEASURED, cwd=str(FUNCTIONS / service))["modules"]
     assert isinstance(modules, list)

@@ -122,6 +122,11 @@ class MemoryArchive:
         self._check()
         return frozenset(each.sop_instance_uid for each in self.files if each.series == ref) - self.unsearchable
 
+    async def list_series(self) -> AsyncIterator[SeriesRef]:
+        self._check()
+        for each in sorted({one.series for one in self.files}, key=lambda ref: ref.series_instance_uid):
+            yield each
+
     async def inspect_instance(self, ref: InstanceRef) -> bool:
         self._check()
         await asyncio.sleep(0)

@@ -272,6 +272,8 @@ def _decide(principal: Principal, action: Action, about: str) -> None:
             _permit(principal, AlbumAction.GET_DICOM_SR, about)
         case Action.LIST_WEBHOOKS:
             _permit(principal, AlbumAction.MANAGE_WEBHOOK, about)
+        case Action.LEAVE:
+            _permit(principal, AlbumAction.LEAVE, about)
         case Action.MAKE_CAPABILITY:
             _answer(policy.manage_capabilities(principal))
             if about in ALBUMS:

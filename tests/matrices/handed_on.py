@@ -92,6 +92,11 @@ album 1 |    F   .     F . F     F     F    | F   |    F F  . .  .
 album 2 |    .   .     . F .     .     .    | .   |    . .  . .  .
     """,
     """
+leave
+        | v. all inbox 1 2 group token read | r.1 | l. 1 1d s sd used
+album 1 |    F   .     F . F     F     F    | F   |    F F  . .  .
+    """,
+    """
 list albums, make a capability
         | v. all inbox 1 2 group token read | r.1 | l. 1 1d s sd used
 album 1 |    F   F     F F F     F     F    | F   |    F F  F F  F

@@ -64,6 +64,8 @@ class Action(StrEnum):
     """Of an album."""
     LIST_WEBHOOKS = "list webhooks"
     """Of an album."""
+    LEAVE = "leave"
+    """An album."""
     MAKE_CAPABILITY = "make a capability"
     """For an album, or of user scope."""
     SEE_CAPABILITY = "see a capability"

@@ -30,6 +30,7 @@ _NOT_AUTHORIZED: Final = 0x0124
 _STATUSES: Final = {401: Outcome.UNAUTHENTICATED, 403: Outcome.FORBIDDEN, 404: Outcome.ABSENT}
 WRITING: Final = frozenset(
     {
+        Action.LEAVE,
         Action.MAKE_CAPABILITY,
         Action.REVOKE_CAPABILITY,
         Action.STORE_STUDY,
@@ -62,6 +63,8 @@ class _Effect:
     goes: bool = False
     also: tuple[str, str, str] | None = None
     makes_capability: bool = False
+    leaves: tuple[str, str] | None = None
+    """Album and person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +286,14 @@ def _faults(effect: _Effect | None, before: State, after: State) -> Iterator[str
     if effect.also is not None and effect.also not in after:
         yield f"allowed and without {effect.also}"
     changed = {entry for entry in before ^ after if entry[0] in {"holding", "member", "album"}}
+    if effect.leaves is not None:
+        album, person = effect.leaves
+        membership = {
+            entry for entry in before if entry[:2] == ("member", album) and entry[2].startswith(f"{person} ")
+        }
+        if not membership or membership & after:
+            yield f"allowed, and {person} stays in {album}"
+        expected |= membership
     if changed - expected:
         yield f"allowed and changed {sorted(changed - expected)}"
     made = len(_capabilities(after)) - len(_capabilities(before))
@@ -302,6 +313,11 @@ def _writing(world: BuiltWorld, row: Row) -> _Request:
             if name in ALBUMS:
                 form |= {"scope_type": "album", "album": world.albums[name]}
             return _Request("POST", "/capabilities", form=form, effect=_Effect(makes_capability=True))
+        case Action.LEAVE:
+            person = _person_of(row.principal)
+            return _Request(
+                "DELETE", f"/albums/{world.albums[name]}/users/{person}", effect=_Effect(leaves=(name, person))
+            )
         case Action.REVOKE_CAPABILITY:
             public = world.capabilities[name]
             effect = _Effect(also=("capability", public, "true"))
@@ -357,6 +373,19 @@ def _storing(
 
 def _named_album(action: Action) -> str | None:
     return next((album for album in ALBUMS if album in action), None)
+
+
+def _person_of(credential: str) -> str:
+    """Return whose credential it is; of what is nobody's, somebody who is in the album."""
+    match CREDENTIALS[credential]:
+        case Login(person) | Report(person, _, _):
+            return person
+        case Token(maker, _, _):
+            return maker
+        case Viewer(parent, _, _):
+            return _person_of(parent)
+        case _:
+            return "alice"
 
 
 def _own_place(credential: str) -> str:

@@ -49,7 +49,7 @@ _STATE: Final = """
     UNION ALL SELECT 'events', '', count(*)::text FROM events
 """
 _LATE: Final = "interval '1 day'"
-_SAVED: Final = ("series", "instances", "album_series", "capabilities", "events")
+_SAVED: Final = ("series", "instances", "album_series", "album_members", "capabilities", "links", "events")
 _RESTORE: Final = """
     CREATE FUNCTION saved.restore() RETURNS void LANGUAGE sql AS $$
         DELETE FROM series WHERE pk NOT IN (SELECT pk FROM saved.series);
@@ -58,6 +58,10 @@ _RESTORE: Final = """
         DELETE FROM events WHERE pk NOT IN (SELECT pk FROM saved.events);
         DELETE FROM album_series;
         INSERT INTO album_series SELECT * FROM saved.album_series;
+        DELETE FROM album_members;
+        INSERT INTO album_members SELECT * FROM saved.album_members;
+        UPDATE links l SET revoked_at = v.revoked_at, revoked_by = v.revoked_by
+            FROM saved.links v WHERE v.pk = l.pk;
         UPDATE series s SET state = v.state, orphaned_at = v.orphaned_at, dirty = v.dirty,
             number_of_instances = v.number_of_instances FROM saved.series v WHERE v.pk = s.pk;
         UPDATE capabilities c SET revoked_at = v.revoked_at, revoked_by = v.revoked_by

@@ -9,7 +9,7 @@ import json
 import secrets
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +28,7 @@ from tests.dicom_files import multipart
 from tests.fakes.jwks_server import FakeIssuer, SigningKey, running
 from tests.postgres import Server
 
-__all__ = ["System", "start_system"]
+__all__ = ["System", "granian", "start_system"]
 
 StoreKind = Literal["emulator", "orthanc"]
 
@@ -117,6 +117,7 @@ def start_system(
     store: StoreKind = "emulator",
     settings: dict[str, str] | None = None,
     application: str = "local.gateway:app",
+    emulator_options: Sequence[str] = (),
 ) -> Iterator[System]:
     """Start a system with an empty database and an empty store; end it at the end.
 
@@ -132,13 +133,15 @@ def start_system(
         Further variables of the services, which win.
     application
         What Granian serves; tests that break something on purpose have one of their own.
+    emulator_options
+        Further options of the emulator's command line.
     """
     with ExitStack() as ending:
         ports = kept_ports(folder, ["services", "store"])
         issuer = ending.enter_context(running(_KEY))
         processes = ending.enter_context(Processes(folder / "logs"))
         if store == "emulator":
-            dicom = start_emulator(processes, folder / "store", port=ports["store"])
+            dicom = start_emulator(processes, folder / "store", port=ports["store"], options=emulator_options)
         else:
             dicom = start_orthanc(processes, folder / "store", port=ports["store"], password="orthanc-test-password")
         database_url = postgres.migrated()
@@ -184,16 +187,21 @@ def start_system(
         )
 
 
+def granian(port: int, application: str) -> list[str]:
+    """Return the command that serves an application on loopback as in production."""
+    return [
+        str(Path(sys.executable).with_name("granian")),
+        *("--interface", "asgi", "--http", "auto", "--host", "127.0.0.1", "--port", str(port)),
+        *("--log-level", "warning", "--no-access-log", application),
+    ]
+
+
 def _start_services(
     processes: Processes, port: int, environment: dict[str, str], application: str = "local.gateway:app"
 ) -> ChildProcess:
     return processes.start(
         "services",
-        [
-            str(Path(sys.executable).with_name("granian")),
-            *("--interface", "asgi", "--http", "auto", "--host", "127.0.0.1", "--port", str(port)),
-            *("--log-level", "warning", "--no-access-log", application),
-        ],
+        granian(port, application),
         ready=lambda: answers_http(f"http://127.0.0.1:{port}/api/readiness"),
         environment=environment,
         folder=_REPOSITORY,

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from kheops.archive.port import ArchiveStream
+from kheops.domain.policy import Source
+from kheops.domain.principals import LinkVisit, Person, ViewerToken
 from kheops.errors import ArchiveUnavailableError, TooManyRequestsError
-from kheops.ids import UserPk
+from kheops.ids import LinkId, LinkPk, LinkVisitPk, StudyInstanceUID, UserPk, ViewerTokenPk
 from kheops.services.open_streams import OpenStreams, StreamHolder, StreamPlace
 from kheops.web.pixels import PixelResponse
 
@@ -150,3 +152,36 @@ def test_answer_that_never_begins_gives_its_place_back() -> None:
         (await streams.take(ALICE)).give_back()
 
     _run(use, limit=1, patience=0.02)
+
+
+def test_visitors_of_a_link_share_its_places_and_leave_their_hosts_alone() -> None:
+    visits = [
+        LinkVisit(
+            visit=LinkVisitPk(number),
+            link=LinkId("a" * 10),
+            pk=LinkPk(7),
+            user=ALICE.user,
+            iss="i",
+            sub="s",
+            album=None,
+            download=False,
+        )
+        for number in range(3)
+    ]
+
+    async def use(streams: OpenStreams) -> None:
+        held = [await streams.take(StreamHolder.of(each)) for each in visits[:2]]
+        with pytest.raises(TooManyRequestsError):
+            await streams.take(StreamHolder.of(visits[2]))
+        viewer = ViewerToken(
+            viewer=ViewerTokenPk(1),
+            parent=Person(ALICE.user, "i", "s", "t"),
+            study=StudyInstanceUID("1.2"),
+            source=Source(),
+            read=True,
+            write=False,
+        )
+        assert StreamHolder.of(viewer) == ALICE
+        held.append(await streams.take(StreamHolder.of(viewer)))
+
+    _run(use, patience=0.02)

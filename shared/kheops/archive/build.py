@@ -31,6 +31,10 @@ def archive_of(settings: Settings, reveal: Callable[[SecretStr], str] = SecretSt
     authorization = None
     if settings.store_user is not None and settings.store_password is not None:
         authorization = BasicAuthorization(user=settings.store_user, password=reveal(settings.store_password))
+    if settings.store_kind == "dcm4chee":
+        from kheops.archive.dcm4chee import Dcm4chee
+
+        return Dcm4chee(settings.store_url, authorization=authorization, limits=limits)
     return DicomwebServer(
         settings.store_url, authorization=authorization, orthanc_url=settings.orthanc_url, limits=limits
     )

@@ -22,6 +22,7 @@ from kheops.archive.port import ArchiveAbsentError, ArchiveStream, HeldInstance,
 from kheops.archive.request_body import Body
 from kheops.archive.single_part import unwrap
 from kheops.archive.store_answer import read_store_answer
+from kheops.archive.store_listing import list_series
 from kheops.dicomweb.media_ranges import MediaType, parse_accept
 from kheops.dicomweb.multipart import PART_TAIL, closing, content_type, new_boundary, part_head
 from kheops.dicomweb.renderable import IMAGE_TYPES
@@ -284,6 +285,10 @@ class DicomwebStore:
             }
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidIdentifierError):
             raise ArchiveProtocolError("the store's search answer cannot be read") from None
+
+    def list_series(self) -> AsyncIterator[SeriesRef]:
+        """Give every series; see `Archive.list_series`."""
+        return list_series(self._client, self._addresses.studies)
 
     async def inspect_instance(self, ref: InstanceRef) -> bool:
         """Return whether a direct read finds it; see `Archive.inspect_instance`."""

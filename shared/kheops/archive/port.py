@@ -184,6 +184,15 @@ class Archive(Protocol):
     async def inspect_series(self, ref: SeriesRef) -> frozenset[SopInstanceUID]:
         """Return the SOP Instance UIDs that a *search* finds in the series; empty if none. Searches may lag."""
 
+    def list_series(self) -> AsyncIterator[SeriesRef]:
+        """Give every series that searches of the whole store find, each once.
+
+        Raises
+        ------
+        ArchiveProtocolError
+            If it holds more studies than its searches can reach: a million at the Healthcare API.
+        """
+
     async def inspect_instance(self, ref: InstanceRef) -> bool:
         """Return whether a *direct read* finds the instance."""
 

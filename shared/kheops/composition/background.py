@@ -11,6 +11,7 @@ if TYPE_CHECKING:  # what only some services use is imported when they first use
     from kheops.identity.invocations import InvocationVerifier
     from kheops.outbound.mailers import Mailer
     from kheops.services.digests import Digests
+    from kheops.services.importing import Importing
     from kheops.services.outbox import Outbox
     from kheops.services.purging import Purging
     from kheops.services.reconcile import Reconciler
@@ -56,6 +57,14 @@ class Background(ControlPlane):
             senders=frozenset(self.settings.events_senders),
             clock=self.clock,
         )
+
+    @cached_property
+    def importing(self) -> "Importing":
+        """Takes a filled store in."""
+        from kheops.services.importing import Importing
+
+        default_issuer = self.settings.default_issuer.issuer
+        return Importing(self.database, self.archive, self.clock, default_issuer=default_issuer)
 
     @cached_property
     def purging(self) -> "Purging":

@@ -50,7 +50,13 @@ class DataPlane(Identity):
         """WADO-RS."""
         from kheops.services.retrieve import Retrieval
 
-        return Retrieval(database=self.database, grants=self.reading_grants, archive=self.archive)
+        wish = self.settings.store_transcodes
+        return Retrieval(
+            database=self.database,
+            grants=self.reading_grants,
+            archive=self.archive,
+            transcodes=self.settings.store_kind == "google" if wish is None else wish,
+        )
 
     @cached_property
     def rendering(self) -> "Rendering":

@@ -6,8 +6,8 @@ as they were stored, without transcoding.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -40,6 +40,7 @@ __all__ = [
 
 _DICOM: Final = "application/dicom"
 _OCTETS: Final = "application/octet-stream"
+_JPEG: Final = "1.2.840.10008.1.2.4."
 ZIP: Final = "application/zip"
 """PS3.10 files and a DICOMDIR, as a download; no media type of PS3.18."""
 _JSON: Final = ("application/dicom+json", "application/json")
@@ -60,6 +61,20 @@ FRAME_TYPES: Final = (
     "video/H265",
 )
 """PS3.18 tables 8.7.3-2 to 8.7.3-5; the first one wins a draw."""
+_SYNTAXES_OF: Final = {
+    "image/jpeg": frozenset({_JPEG + suffix for suffix in ("50", "51", "57", "70")}),
+    "image/jls": frozenset({_JPEG + suffix for suffix in ("80", "81")}),
+    "image/jp2": frozenset({_JPEG + suffix for suffix in ("90", "91")}),
+    "image/jpx": frozenset({_JPEG + suffix for suffix in ("92", "93")}),
+    "image/jphc": frozenset({_JPEG + suffix for suffix in ("201", "202", "203")}),
+    "image/jxl": frozenset({_JPEG + suffix for suffix in ("110", "111", "112")}),
+    "image/dicom-rle": frozenset({"1.2.840.10008.1.2.5"}),
+    "video/mpeg": frozenset({_JPEG + suffix for suffix in ("100", "101")}),
+    "video/mp4": frozenset({_JPEG + suffix for suffix in ("102", "103", "104", "105", "106")}),
+    "video/H265": frozenset({_JPEG + suffix for suffix in ("107", "108")}),
+}
+"""The transfer syntaxes whose frames are of each type as they are stored (PS3.18 tables 8.7.3-3 to 8.7.3-5)."""
+_UNCOMPRESSED: Final = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"})
 _OTHER_NAMES: Final = {
     "image/x-dicom-rle": "image/dicom-rle",
     "image/x-jls": "image/jls",
@@ -108,6 +123,8 @@ class Choice:
     """How *our* answer is framed. The store is always asked for multipart."""
     store_accept: str
     """The Accept to send to the store."""
+    names_syntax: bool = field(default=False, compare=False)
+    """Whether a transfer syntax is asked for by name, or by a media type, which need not be the stored one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,30 +199,44 @@ def negotiate_store(accept: Accept) -> str:
     return _negotiate(accept, _STORE_OFFERS).media_type
 
 
-def negotiate_dicom(accept: Accept) -> Choice:
+def negotiate_dicom(accept: Accept, *, stored: str | None = None) -> Choice:
     """Choose for the instances of a study or series: multipart, or `ZIP` for who asks for that.
+
+    ``stored`` is as in `negotiate_instance`; several instances have no one transfer syntax, so it is empty then.
 
     Raises
     ------
     NotAcceptableError
         If the caller takes neither, or sent a malformed Accept or transfer syntax.
     """
+    if stored is not None:
+        return _negotiated(accept, _DICOM_OFFERS.all, stored=stored)
     return _negotiate(accept, _DICOM_OFFERS)
 
 
-def negotiate_instance(accept: Accept) -> Choice:
+def negotiate_instance(accept: Accept, *, stored: str | None = None) -> Choice:
     """Choose for one instance: multipart, or a single ``application/dicom`` body for who asks for that.
+
+    Parameters
+    ----------
+    accept
+        What the caller accepts.
+    stored
+        Where the store is neither to decode nor to encode: the transfer syntax that the instance has, from which alone
+        is chosen then.
 
     Raises
     ------
     NotAcceptableError
         As `negotiate_dicom`, for both forms.
     """
+    if stored is not None:
+        return _negotiated(accept, _INSTANCE_OFFERS.all, stored=stored)
     return _negotiate(accept, _INSTANCE_OFFERS)
 
 
-def negotiate_frames(accept: Accept, *, count: int) -> Choice:
-    """Choose for ``count`` frames; a single one may come as the body itself.
+def negotiate_frames(accept: Accept, *, count: int, stored: str | None = None) -> Choice:
+    """Choose for ``count`` frames; a single one may come as the body itself. ``stored`` is as in `negotiate_instance`.
 
     ``multipart/related`` with any type, and ``*/*``, mean ``application/octet-stream`` as stored.
 
@@ -214,17 +245,20 @@ def negotiate_frames(accept: Accept, *, count: int) -> Choice:
     NotAcceptableError
         If none of the frame media types of PS3.18 tables 8.7.3-2 to 8.7.3-5 is accepted, or the Accept is malformed.
     """
-    return _negotiate(accept, _FRAME_OFFERS if count == 1 else _SEVERAL_FRAMES_OFFERS)
+    offers = _FRAME_OFFERS if count == 1 else _SEVERAL_FRAMES_OFFERS
+    return _negotiate(accept, offers) if stored is None else _negotiated(accept, offers.all, stored=stored)
 
 
-def negotiate_bulkdata(accept: Accept) -> Choice:
-    """Choose for one bulk data value; who takes anything gets it as the body itself.
+def negotiate_bulkdata(accept: Accept, *, stored: str | None = None) -> Choice:
+    """Choose for one bulk data value; who takes anything gets it as the body itself. ``stored`` is as for instances.
 
     Raises
     ------
     NotAcceptableError
         If ``application/octet-stream`` is not accepted in either form, or the Accept is malformed.
     """
+    if stored is not None:
+        return _negotiated(accept, _BULKDATA_OFFERS.all, stored=stored)
     return _negotiate(accept, _BULKDATA_OFFERS)
 
 
@@ -261,7 +295,7 @@ def _remembered(header: tuple[str, ...], parameter: tuple[str, ...], offers: _Of
     return _negotiated(Accept(header, parameter), offers.all)
 
 
-def _negotiated(accept: Accept, offers: Sequence[_Offer]) -> Choice:
+def _negotiated(accept: Accept, offers: Sequence[_Offer], *, stored: str | None = None) -> Choice:
     available = [_describe(offer) for offer in offers]
     ranges = _ranges(accept, available)
     best: _Offer | None = None
@@ -269,12 +303,32 @@ def _negotiated(accept: Accept, offers: Sequence[_Offer]) -> Choice:
     best_quality = 0.0
     for offer in offers:
         wishes = _wishes(ranges, offer)
+        if stored is not None:
+            wishes = list(_as_stored(wishes, offer.media_type, stored))
         quality = max((wish.quality for wish in wishes), default=0.0)
         if quality > best_quality:
             best, best_wishes, best_quality = offer, wishes, quality
     if best is None:
         raise NotAcceptableError(available)
-    return Choice(best.media_type, best.framing, _store_accept(best.media_type, best_wishes))
+    names_syntax = any(_names_syntax(best.media_type, wish.transfer_syntax) for wish in best_wishes)
+    return Choice(best.media_type, best.framing, _store_accept(best.media_type, best_wishes), names_syntax)
+
+
+def _names_syntax(media_type: str, syntax: str | None) -> bool:
+    if media_type in {_DICOM, _OCTETS}:
+        return syntax not in {None, _ANY_SYNTAX}
+    return media_type in _SYNTAXES_OF
+
+
+def _as_stored(wishes: Iterable[_Wish], media_type: str, stored: str) -> Iterator[_Wish]:
+    """Give the wishes that can be met by what is stored; between uncompressed forms there is no more than order."""
+    if media_type in {_DICOM, _OCTETS}:
+        met = {None, _ANY_SYNTAX, stored, *(_UNCOMPRESSED if stored in _UNCOMPRESSED else ())}
+        yield from (wish for wish in wishes if wish.transfer_syntax in met)
+    elif stored in _SYNTAXES_OF.get(media_type, ()):
+        for wish in wishes:
+            if wish.transfer_syntax in {None, _ANY_SYNTAX, stored}:
+                yield replace(wish, transfer_syntax=stored)
 
 
 def _ranges(accept: Accept, available: list[str]) -> tuple[MediaRange, ...]:

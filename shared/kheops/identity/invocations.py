@@ -75,5 +75,6 @@ class InvocationVerifier:
         signed = await verify_claims(
             unverified, self._issuer, audiences=self._issuer.settings.audiences, now=self._clock
         )
-        if signed.claims.get("email_verified") is not True or signed.claims.get("email") not in self._senders:
+        email = signed.claims.get("email")
+        if signed.claims.get("email_verified") is not True or not isinstance(email, str) or email not in self._senders:
             raise InvalidTokenError("sender")

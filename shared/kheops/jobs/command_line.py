@@ -157,6 +157,39 @@ def purge(*, as_json: AsJson = False) -> None:
         raise typer.Exit(ExitCode.NOT_DONE)
 
 
+@application.command("import")
+def import_store(
+    *,
+    to_user: Annotated[
+        str | None, typer.Option("--to-user", help="Put everything into this person's inbox: e-mail address or `sub`.")
+    ] = None,
+    to_album: Annotated[str | None, typer.Option("--to-album", help="Put everything into this album.")] = None,
+    rules: Annotated[
+        typer.FileText | None,
+        typer.Option("--rules", help="A JSON list of {album or user, match}: which series goes where; `-` for input."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would become of each series.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take in what the store holds and the catalog does not, and give it to people and albums.
+
+    Without any of the first three options series come on record as nobody's. What is somebody's, or was, is left as it
+    is; so a run that was interrupted is made good by the same command. Exit code 1 if something is left for another.
+    """
+    from kheops.jobs.importing import Reporter, chosen_rules
+
+    chosen = chosen_rules(to_user=to_user, to_album=to_album, rules=rules)
+
+    async def work(process: "Process") -> dict[str, int]:
+        result = await process.importing.run(chosen, is_dry=dry_run, told=Reporter())
+        return {outcome: result.series[outcome] for outcome in ("assigned", "unassigned", "kept", "empty", "left")}
+
+    counts = _with_process(work)
+    _print_counts(counts, as_json=as_json)
+    if counts["left"]:
+        raise typer.Exit(ExitCode.NOT_DONE)
+
+
 @application.command()
 def deliver(
     *,

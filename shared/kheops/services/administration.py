@@ -15,7 +15,7 @@ from kheops.domain.principals import Principal
 from kheops.domain.uses import Use, UseKind
 from kheops.errors import ConflictError, UserNotFoundError
 from kheops.ids import AlbumPk, UserPk
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.services.members import delete_locked_album
 from kheops.storage import audit, erasure, holdings, members, suspension
 from kheops.storage.engine import Database
@@ -206,19 +206,11 @@ class Administration:
 
 
 def _require_administrator(principal: Principal) -> UserPk:
-    match policy.administer(principal):
-        case Denied() as denied:
-            refuse(denied)
-        case user:
-            return user
+    return granted(policy.administer(principal))
 
 
 def _settled(principal: Principal, album: AlbumPk) -> PermittedAlbum:
-    match policy.settle_album(principal, album):
-        case Denied() as denied:
-            refuse(denied)
-        case key:
-            return key
+    return granted(policy.settle_album(principal, album))
 
 
 def _about(asked: Use, kind: UseKind, person: PersonOnRecord) -> Use:

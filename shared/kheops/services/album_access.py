@@ -5,12 +5,12 @@ from collections.abc import Callable
 from sqlalchemy import Connection
 
 from kheops.domain import policy
-from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum
+from kheops.domain.policy import AlbumAction, PermittedAlbum
 from kheops.domain.principals import Principal, groups_of
 from kheops.domain.resources import AlbumRole
 from kheops.errors import AlbumNotFoundError
 from kheops.ids import AlbumId, AlbumPk
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.storage import albums, roles
 
 __all__ = ["permitted", "permitted_and_locked"]
@@ -60,8 +60,4 @@ def permitted_and_locked(
 
 
 def _decide(principal: Principal, action: AlbumAction, role: AlbumRole | None) -> PermittedAlbum:
-    match policy.act_on_album(principal, action, role):
-        case Denied() as denied:
-            refuse(denied, album=True)
-        case album:
-            return album
+    return granted(policy.act_on_album(principal, action, role), album=True)

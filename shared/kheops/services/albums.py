@@ -15,7 +15,7 @@ from kheops.domain.uses import Use
 from kheops.errors import AlbumNotFoundError
 from kheops.ids import AlbumId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
-from kheops.services.denials import refuse
+from kheops.services.denials import granted, refuse
 from kheops.services.members import Members, delete_locked_album
 from kheops.storage import album_search, albums, audit, members
 from kheops.storage.albums import AlbumRecord, Contents
@@ -93,9 +93,7 @@ class Albums:
 
         def work(tx: Connection) -> tuple[list[AlbumView], int]:
             _own(principal, writes=False)
-            scope = policy.read_scope(principal, Source())
-            if isinstance(scope, Denied):
-                refuse(scope)
+            scope = granted(policy.read_scope(principal, Source()))
             records, total = album_search.list_albums(tx, scope, wanted, sort, page)
             held = albums.contents(tx, scope, [each.pk for each in records])
             views = [AlbumView(each, held.get(each.pk, Contents()), reduced=False) for each in records]
@@ -195,8 +193,4 @@ class Albums:
 
 
 def _own(principal: Principal, *, writes: bool) -> UserPk:
-    match policy.manage_own_account(principal, writes=writes):
-        case Denied() as denied:
-            refuse(denied)
-        case user:
-            return user
+    return granted(policy.manage_own_account(principal, writes=writes))

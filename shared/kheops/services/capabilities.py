@@ -20,7 +20,7 @@ from kheops.identity.keyring import Keyring
 from kheops.identity.own_tokens import hash_secret, new_secret
 from kheops.ids import AlbumId, CapabilityId, UserPk
 from kheops.services.album_access import permitted, permitted_and_locked
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.storage import audit, capabilities, members, roles
 from kheops.storage.capabilities import CapabilityRecord
 from kheops.storage.engine import Database
@@ -236,16 +236,8 @@ def _role(tx: Connection, principal: Principal, record: CapabilityRecord) -> Alb
 
 
 def _person(principal: Principal) -> UserPk:
-    match policy.manage_capabilities(principal):
-        case Denied() as denied:
-            refuse(denied)
-        case user:
-            return user
+    return granted(policy.manage_capabilities(principal))
 
 
 def _own_account(principal: Principal) -> UserPk:
-    match policy.manage_own_account(principal, writes=False):
-        case Denied() as denied:
-            refuse(denied)
-        case user:
-            return user
+    return granted(policy.manage_own_account(principal, writes=False))

@@ -10,13 +10,13 @@ from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.comments import CommentDraft
 from kheops.domain.named_people import NamedPerson
-from kheops.domain.policy import AlbumAction, Denied, ReadScope
+from kheops.domain.policy import AlbumAction, ReadScope
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use
 from kheops.errors import NotFoundError, UserNotFoundError
 from kheops.ids import AlbumId, StudyInstanceUID
 from kheops.services.album_access import permitted_and_locked
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.services.references import person_of
 from kheops.storage import audit, comments, members, study_readers
 from kheops.storage.comments import Comment
@@ -92,9 +92,7 @@ class Comments:
         """
 
         def work(tx: Connection) -> None:
-            denied = policy.comment_on_study(principal)
-            if isinstance(denied, Denied):
-                refuse(denied)
+            granted(policy.comment_on_study(principal))
             scope = _scope(principal)
             if not study_readers.is_read(tx, scope, study):
                 raise NotFoundError
@@ -137,8 +135,4 @@ class Comments:
 
 
 def _scope(principal: Principal) -> ReadScope:
-    match policy.read_comments(principal):
-        case Denied() as denied:
-            refuse(denied)
-        case scope:
-            return scope
+    return granted(policy.read_comments(principal))

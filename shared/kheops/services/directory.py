@@ -8,12 +8,12 @@ from sqlalchemy import Connection
 from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.named_people import NamedPerson
-from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum, ReadScope, Source
+from kheops.domain.policy import AlbumAction, PermittedAlbum, ReadScope, Source
 from kheops.domain.principals import Principal
 from kheops.errors import NotFoundError
 from kheops.ids import AlbumId, StudyInstanceUID, UserPk
 from kheops.services.album_access import permitted
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.services.references import person_of
 from kheops.storage import directory, study_readers
 from kheops.storage.directory import Acquaintance
@@ -131,17 +131,13 @@ class Directory:
 
 
 def _regard(tx: Connection, principal: Principal, whereabouts: Whereabouts) -> _Regard:
-    user = policy.look_up_people(principal)
-    if isinstance(user, Denied):
-        refuse(user)
+    user = granted(policy.look_up_people(principal))
     album = None
     if whereabouts.album is not None:
         album = permitted(tx, principal, AlbumAction.LIST_USERS, whereabouts.album)
     if whereabouts.study is None:
         return _Regard(user, album, None)
-    scope = policy.read_scope(principal, Source())
-    if isinstance(scope, Denied):
-        refuse(scope)
+    scope = granted(policy.read_scope(principal, Source()))
     if not study_readers.is_read(tx, scope, whereabouts.study):
         raise NotFoundError
     return _Regard(user, album, (scope, whereabouts.study))

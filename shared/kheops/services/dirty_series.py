@@ -21,7 +21,7 @@ from kheops.storage import audit, dirty_series
 from kheops.storage.dirty_series import DirtySeries, FoundInstance
 from kheops.storage.engine import Database
 
-__all__ = ["CatalogKeeper", "InStep"]
+__all__ = ["CatalogKeeper", "InStep", "read_head"]
 
 _LOG = get_logger(__name__)
 
@@ -87,11 +87,23 @@ class CatalogKeeper:
             _LOG.info("catalog.in_step", **dict(result.instances), series=result.series)
         return result
 
+    async def keep(self, series: SeriesPk) -> None:
+        """Compare one series, if it is marked, as `run` does.
+
+        Raises
+        ------
+        KheopsError
+            If the store could not say everything; the series stays marked.
+        """
+        dirty = await self._database.run(partial(dirty_series.list_dirty, after=SeriesPk(series - 1)))
+        if dirty is not None and dirty.pk == series:
+            await self._compare(_Comparison(dirty, dirty.version), InStep())
+
     async def _compare(self, comparison: _Comparison, result: InStep) -> None:
         dirty = comparison.dirty
         found = await self._archive.inspect_series(dirty.ref)
         for uids in _slices(found - dirty.confirmed - dirty.reserved):
-            heads = [await self._read(dirty.ref, uid) for uid in uids]
+            heads = [await read_head(self._archive, _instance_of(dirty.ref, uid)) for uid in uids]
             known = [_found(head) for head in heads if head is not None]
             added = await self._database.run(partial(self._add, comparison=comparison, found=known))
             result.instances.update(added=added, left=len(uids) - added)
@@ -101,25 +113,6 @@ class CatalogKeeper:
             result.instances.update(dropped=dropped)
         result.instances += Counter()  # leaves out what is zero
         await self._database.run(partial(self._finish, comparison=comparison))
-
-    async def _read(self, series: SeriesRef, uid: SopInstanceUID) -> Head | None:
-        """Read a stored file as far as its head; ``None`` if it is gone, unreadable or another object's."""
-        ref = _instance_of(series, uid)
-        scanner = Part10Scanner()
-        try:
-            stream = await self._archive.inspect_bytes(ref)
-            try:
-                async for chunk in stream.chunks():
-                    scanner.feed(chunk)
-                    if scanner.head_complete:
-                        break
-            finally:
-                stream.abort()
-            head = scanner.head()
-        except (ArchiveAbsentError, UnreadableDicomError):
-            return None
-        is_ours = InstanceRef(head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid) == ref
-        return head if is_ours else None
 
     def _add(self, tx: Connection, comparison: _Comparison, found: Sequence[FoundInstance]) -> int:
         if not found or not self._lock(tx, comparison):
@@ -169,6 +162,25 @@ class CatalogKeeper:
         version = dirty_series.lock_version(tx, comparison.dirty.pk)
         assert version is not None
         comparison.version = version
+
+
+async def read_head(archive: Archive, ref: InstanceRef) -> Head | None:
+    """Read a stored file as far as its head; ``None`` if it is gone, unreadable or another object's."""
+    scanner = Part10Scanner()
+    try:
+        stream = await archive.inspect_bytes(ref)
+        try:
+            async for chunk in stream.chunks():
+                scanner.feed(chunk)
+                if scanner.head_complete:
+                    break
+        finally:
+            stream.abort()
+        head = scanner.head()
+    except (ArchiveAbsentError, UnreadableDicomError):
+        return None
+    is_ours = InstanceRef(head.study_instance_uid, head.series_instance_uid, head.sop_instance_uid) == ref
+    return head if is_ours else None
 
 
 def _found(head: Head) -> FoundInstance:

@@ -7,13 +7,13 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.mutations import MutationType
-from kheops.domain.policy import AlbumAction, Denied, ReadScope, Source
+from kheops.domain.policy import AlbumAction, ReadScope, Source
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use
 from kheops.errors import NotFoundError
 from kheops.ids import AlbumId
 from kheops.services.album_access import permitted_and_locked
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.storage import audit, favorites, roles
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
@@ -83,9 +83,7 @@ class Favorites:
         """
 
         def work(tx: Connection) -> None:
-            denied = policy.mark_in_inbox(principal)
-            if isinstance(denied, Denied):
-                refuse(denied)
+            granted(policy.mark_in_inbox(principal))
             role = roles.role_in_inbox(tx, principal.user)
             if role is None:
                 raise NotFoundError
@@ -97,11 +95,7 @@ class Favorites:
 
 
 def _scope(principal: Principal, source: Source) -> ReadScope:
-    match policy.read_scope(principal, source):
-        case Denied() as denied:
-            refuse(denied)
-        case scope:
-            return scope
+    return granted(policy.read_scope(principal, source))
 
 
 def _record(tx: Connection, marked: Marked, selection: Selection, asked: Use, clock: Clock) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from kheops.domain import policy
-from kheops.domain.policy import Denied
 from kheops.domain.principals import (
     AlbumCapability,
     CapabilityPermissions,
@@ -24,7 +23,7 @@ from kheops.domain.uses import User
 from kheops.errors import InvalidTokenError
 from kheops.identity.own_tokens import looks_like_capability, looks_like_report_token, looks_like_viewer_token
 from kheops.ids import AlbumId, CapabilityId, ReportProviderId, StudyInstanceUID
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.storage import capabilities, link_visits, people, report_tokens, viewer_tokens
 from kheops.storage.engine import Database
 
@@ -87,9 +86,7 @@ class Introspection:
     @staticmethod
     def permit(caller: Principal) -> None:
         """Raise `ForbiddenError` unless ``caller`` may ask about tokens of other forms."""
-        denied = policy.introspect(caller)
-        if isinstance(denied, Denied):
-            refuse(denied)
+        granted(policy.introspect(caller))
 
     async def inspect(self, token: str) -> ActiveToken | None:
         """Return what a token is good for now; ``None`` for everything else, whatever is wrong with it.

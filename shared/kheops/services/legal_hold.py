@@ -8,13 +8,12 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.albums import Page
-from kheops.domain.policy import Denied
 from kheops.domain.principals import Principal
 from kheops.domain.resources import SeriesState
 from kheops.domain.uses import Use, UseKind
 from kheops.errors import ConflictError, NotFoundError
 from kheops.ids import SeriesInstanceUID
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.storage import audit, legal_hold
 from kheops.storage.engine import Database
 from kheops.storage.legal_hold import HeldSeries
@@ -99,9 +98,7 @@ class LegalHold:
 
 
 def _require_administrator(principal: Principal) -> None:
-    denied = policy.administer(principal)
-    if isinstance(denied, Denied):
-        refuse(denied)
+    granted(policy.administer(principal))
 
 
 def _found(tx: Connection, series: SeriesInstanceUID) -> HeldSeries:

@@ -4,9 +4,8 @@ from sqlalchemy import Connection
 
 from kheops.clock import Clock
 from kheops.domain import policy
-from kheops.domain.policy import Denied
 from kheops.domain.principals import Principal
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.storage import metrics
 from kheops.storage.engine import Database
 from kheops.storage.metrics import Metrics
@@ -39,9 +38,7 @@ class Counting:
         """
 
         def work(tx: Connection) -> Metrics:
-            denied = policy.administer(principal)
-            if isinstance(denied, Denied):
-                refuse(denied)
+            granted(policy.administer(principal))
             return metrics.count_everything(tx, self._clock())
 
         return await self._database.run(work)

@@ -9,7 +9,7 @@ from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum
 from kheops.domain.principals import Principal, groups_of
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.storage.engine import Database
 from kheops.storage.orphans import OwnOrphan, list_orphans, roles_in_albums
 
@@ -43,9 +43,7 @@ class Orphans:
         """
 
         def work(tx: Connection) -> tuple[Sequence[OwnOrphan], int]:
-            user = policy.manage_own_account(principal, writes=False)
-            if isinstance(user, Denied):
-                refuse(user)
+            user = granted(policy.manage_own_account(principal, writes=False))
             albums: list[PermittedAlbum] = []
             for role in roles_in_albums(tx, user, groups_of(principal)):
                 permitted = policy.act_on_album(principal, AlbumAction.ADD_SERIES, role)

@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.mutations import MutationType
-from kheops.domain.policy import AlbumAction, Denied
+from kheops.domain.policy import AlbumAction
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use, UseKind
 from kheops.errors import ConflictError, NotFoundError
 from kheops.ids import AlbumId, AlbumPk
 from kheops.services.album_access import permitted
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.services.webhook_events import tell_removed_series
 from kheops.storage import audit, holdings, permanent_deletion, series_rows
 from kheops.storage.engine import Database
@@ -69,9 +69,7 @@ class PermanentDeletion:
         """
 
         def work(tx: Connection) -> None:
-            denied = policy.administer(principal)
-            if isinstance(denied, Denied):
-                refuse(denied)
+            granted(policy.administer(principal))
             within = None if album is None else permitted(tx, principal, AlbumAction.DELETE_SERIES, album)
             self._delete(tx, principal, selection, within, asked if album is None else replace(asked, subject=album))
 

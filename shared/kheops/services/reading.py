@@ -7,7 +7,7 @@ from kheops.domain.policy import AlbumAction, Denied, ReadScope, Source, act_on_
 from kheops.domain.principals import Principal, groups_of
 from kheops.domain.uses import Use
 from kheops.ids import AlbumId, SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
-from kheops.services.denials import refuse
+from kheops.services.denials import granted, refuse
 from kheops.storage.engine import Database
 from kheops.storage.roles import role_in_album
 
@@ -66,8 +66,4 @@ async def scope_of(database: Database, asked: Asked) -> ReadScope:
                 refuse(denied, album=True)
             case album:
                 source = Source(album=album)
-    match read_scope(asked.principal, source):
-        case Denied() as denied:
-            refuse(denied)
-        case scope:
-            return scope
+    return granted(read_scope(asked.principal, source))

@@ -1,5 +1,6 @@
 """What of a study, series or instance the caller may read: scope, facts, decision, and the record of the use."""
 
+from dataclasses import dataclass
 from functools import partial
 
 from kheops.domain.policy import Denied, ReadableInstance, ReadScope, read_instance, read_series
@@ -14,7 +15,16 @@ from kheops.storage import catalog_contents
 from kheops.storage.engine import Database
 from kheops.storage.lookup import HotLookup
 
-__all__ = ["ReadingGrants"]
+__all__ = ["GrantedInstance", "ReadingGrants"]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedInstance:
+    """An instance that the caller may read, with what is on record of its file; ``None`` where that is not known."""
+
+    ref: ReadableInstance
+    sha256: bytes | None
+    transfer_syntax_uid: str | None
 
 
 class ReadingGrants:
@@ -52,7 +62,7 @@ class ReadingGrants:
         await self._audit.record(use)
         return granted
 
-    async def instance(self, asked: Asked, ref: InstanceRef) -> ReadableInstance:
+    async def instance(self, asked: Asked, ref: InstanceRef) -> GrantedInstance:
         """Return an instance, and record the use."""
         scope: ReadScope = await scope_of(self._database, asked)
         facts = await self._lookup.instance(scope, ref.series, ref.sop_instance_uid)
@@ -61,7 +71,7 @@ class ReadingGrants:
                 refuse(denied)
             case instance:
                 await self.record(asked, instance)
-                return instance
+                return GrantedInstance(instance, facts.sha256, facts.transfer_syntax_uid)
 
     async def find_study(self, asked: Asked, study: StudyInstanceUID) -> list[GrantedSeries]:
         """Return the series of a study that the caller sees, one at least; what is used of them is recorded later."""

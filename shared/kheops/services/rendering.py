@@ -193,7 +193,7 @@ class Rendering:
                 granted = await self._grants.find_series(asked, SeriesRef(study, series))
                 return await self._representative(asked, [granted])
             case SopInstance(study, series, instance) | Frames(SopInstance(study, series, instance), _):
-                ref = await self._grants.instance(asked, InstanceRef(study, series, instance))
+                ref = (await self._grants.instance(asked, InstanceRef(study, series, instance))).ref
                 known = await self._database.run(partial(renderable_instances.describe, ref=ref))
                 if known is None:
                     raise NotFoundError

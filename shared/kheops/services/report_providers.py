@@ -11,7 +11,7 @@ from kheops.clock import Clock
 from kheops.domain import policy
 from kheops.domain.albums import Page
 from kheops.domain.mutations import MutationType
-from kheops.domain.policy import AlbumAction, Denied, PermittedAlbum
+from kheops.domain.policy import AlbumAction, PermittedAlbum
 from kheops.domain.principals import Principal
 from kheops.domain.report_configuration import (
     ProviderConfiguration,
@@ -29,7 +29,7 @@ from kheops.errors import (
 )
 from kheops.ids import AlbumId, ReportProviderId
 from kheops.services.album_access import permitted, permitted_and_locked
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.storage import audit, report_providers, report_tokens
 from kheops.storage.engine import Database
 from kheops.storage.events import Mutation, add_event
@@ -98,9 +98,7 @@ class ReportProviders:
         ForbiddenError
             If the caller is neither a person nor has a token of user scope that writes.
         """
-        denied = policy.manage_own_account(principal, writes=True)
-        if isinstance(denied, Denied):
-            refuse(denied)
+        granted(policy.manage_own_account(principal, writes=True))
         try:
             return Probe(await self.configuration(url), None)
         except ProviderConfigurationError as error:

@@ -5,7 +5,8 @@ Each way in is the same: scope, facts, decision, record, and only then the store
 """
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -18,16 +19,29 @@ from kheops.services.denials import refuse
 from kheops.services.joined_metadata import MetadataAnswer, join_metadata
 from kheops.services.joined_parts import join, one
 from kheops.services.reading import Asked
-from kheops.services.reading_grants import ReadingGrants
+from kheops.services.reading_grants import GrantedInstance, ReadingGrants
 from kheops.services.series_instances import GrantedSeries, SeriesInstances, mark_dirty
 from kheops.services.single_object import pass_on
 from kheops.services.store_answers import Renamed, object_type
+from kheops.services.validators import tagged, validator_of
 from kheops.storage import catalog_contents
 from kheops.storage.engine import Database
 
-__all__ = ["Retrieval"]
+__all__ = ["Retrieval", "Way"]
 
 _MULTIPART: Final = re.compile(r'multipart/related; type="([^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an object is to come."""
+
+    choice: Choice
+    """What was chosen from what the caller accepts."""
+    fitting: Callable[[str], Choice]
+    """Chooses anew, given the stored transfer syntax (empty if not known), for a store that is not to transcode."""
+    known: frozenset[str] = frozenset()
+    """Validators of what they have, without ``W/``."""
 
 
 class Retrieval:
@@ -47,9 +61,12 @@ class Retrieval:
         Decides, and records each use.
     archive
         The store.
+    transcodes
+        Whether the store is asked for another transfer syntax than the stored one.
     """
 
-    def __init__(self, *, database: Database, grants: ReadingGrants, archive: Archive) -> None:
+    def __init__(self, *, database: Database, grants: ReadingGrants, archive: Archive, transcodes: bool) -> None:
+        self._transcodes = transcodes
         self._database = database
         self._grants = grants
         self._archive = archive
@@ -57,38 +74,48 @@ class Retrieval:
 
     # Instances -------------------------------------------------------------------------------------------------
 
-    async def study(self, asked: Asked, study: StudyInstanceUID, choice: Choice) -> ArchiveStream:
+    async def study(self, asked: Asked, study: StudyInstanceUID, way: Way) -> ArchiveStream:
         """Open the confirmed instances of all series of a study that the caller sees, as one multipart body."""
         _whole_is_permitted(asked)
         series = await self._grants.study(asked, study)
-        return await self._joined(asked, series, choice)
+        return await self._joined(asked, series, self._fitting(None, way))
 
-    async def series(self, asked: Asked, ref: SeriesRef, choice: Choice) -> ArchiveStream:
+    async def series(self, asked: Asked, ref: SeriesRef, way: Way) -> ArchiveStream:
         """Open the confirmed instances of a series as one multipart body."""
         _whole_is_permitted(asked)
         series = await self._grants.series(asked, ref)
-        return await self._joined(asked, [series], choice)
+        return await self._joined(asked, [series], self._fitting(None, way))
 
-    async def instance(self, asked: Asked, ref: InstanceRef, choice: Choice) -> ArchiveStream:
+    async def instance(self, asked: Asked, ref: InstanceRef, way: Way) -> ArchiveStream:
         """Open one instance."""
-        instance = await self._grants.instance(asked, ref)
-        if choice.framing is Framing.SINGLE_PART:
-            return _renamed(await self._archive.open_instance(instance, accept=_single(choice)), choice)
-        answer = await self._archive.open_instance(instance, accept=choice.store_accept)
-        return await pass_on(answer, media_type=choice.media_type)
+        granted = await self._grants.instance(asked, ref)
+        choice = self._fitting(granted, way)
 
-    async def frames(self, asked: Asked, ref: InstanceRef, frames: Sequence[int], choice: Choice) -> ArchiveStream:
+        async def opening() -> ArchiveStream:
+            if choice.framing is Framing.SINGLE_PART:
+                return _renamed(await self._archive.open_instance(granted.ref, accept=_single(choice)), choice)
+            answer = await self._archive.open_instance(granted.ref, accept=choice.store_accept)
+            return await pass_on(answer, media_type=choice.media_type)
+
+        return await tagged(validator_of(granted.sha256, choice), way.known, opening)
+
+    async def frames(self, asked: Asked, ref: InstanceRef, frames: Sequence[int], way: Way) -> ArchiveStream:
         """Open frames of one instance, in the order given; one that does not exist is `NotFoundError`."""
-        instance = await self._grants.instance(asked, ref)
-        if choice.framing is Framing.SINGLE_PART:
-            return _renamed(await self._archive.open_frames(instance, frames, accept=_single(choice)), choice)
-        opening = partial(self._archive.open_frames, instance, frames, accept=choice.store_accept)
-        if len(frames) == 1:
-            return await pass_on(await opening(), media_type=choice.media_type)
-        return await join(one(opening), media_type=choice.media_type)
+        granted = await self._grants.instance(asked, ref)
+        choice = self._fitting(granted, way)
+
+        async def opening() -> ArchiveStream:
+            if choice.framing is Framing.SINGLE_PART:
+                return _renamed(await self._archive.open_frames(granted.ref, frames, accept=_single(choice)), choice)
+            asking = partial(self._archive.open_frames, granted.ref, frames, accept=choice.store_accept)
+            if len(frames) == 1:
+                return await pass_on(await asking(), media_type=choice.media_type)
+            return await join(one(asking), media_type=choice.media_type)
+
+        return await tagged(validator_of(granted.sha256, choice, *frames), way.known, opening)
 
     async def bulkdata(
-        self, asked: Asked, ref: InstanceRef, path: str, choice: Choice, *, byte_range: str | None
+        self, asked: Asked, ref: InstanceRef, path: str, way: Way, *, byte_range: str | None
     ) -> ArchiveStream:
         """Open one bulk data value.
 
@@ -100,18 +127,38 @@ class Retrieval:
             The instance.
         path
             What stands behind ``/bulkdata/``, as the metadata gave it out.
-        choice
-            How the answer is framed.
+        way
+            How the answer is framed, and what the caller has already.
         byte_range
             A valid ``Range`` of one part, or ``None``. It counts for a single body only, and the store may ignore
             it.
         """
-        instance = await self._grants.instance(asked, ref)
-        if choice.framing is Framing.SINGLE_PART:
-            stream = await self._archive.open_bulkdata(instance, path, accept=_single(choice), byte_range=byte_range)
-            return _renamed(stream, choice)
-        opening = partial(self._archive.open_bulkdata, instance, path, accept=choice.store_accept, byte_range=None)
-        return await join(one(opening), media_type=choice.media_type)
+        granted = await self._grants.instance(asked, ref)
+        choice = self._fitting(granted, way)
+
+        async def opening() -> ArchiveStream:
+            if choice.framing is Framing.SINGLE_PART:
+                accept = _single(choice)
+                stream = await self._archive.open_bulkdata(granted.ref, path, accept=accept, byte_range=byte_range)
+                return _renamed(stream, choice)
+            accept = choice.store_accept
+            asking = partial(self._archive.open_bulkdata, granted.ref, path, accept=accept, byte_range=None)
+            return await join(one(asking), media_type=choice.media_type)
+
+        return await tagged(validator_of(granted.sha256, choice, path), way.known, opening)
+
+    def _fitting(self, granted: GrantedInstance | None, way: Way) -> Choice:
+        """Return the choice, made anew for a store that is not to transcode, if it names a transfer syntax.
+
+        Raises
+        ------
+        NotAcceptableError
+            If the object is not stored as asked. Only who may read it is told.
+        """
+        if self._transcodes or not way.choice.names_syntax:
+            return way.choice
+        stored = None if granted is None else granted.transfer_syntax_uid
+        return way.fitting(stored or "")
 
     # Metadata --------------------------------------------------------------------------------------------------
 
@@ -127,7 +174,7 @@ class Retrieval:
 
     async def instance_metadata(self, asked: Asked, ref: InstanceRef, *, api_root: str) -> ArchiveStream:
         """Open the metadata of an instance as a JSON array of one; links in it start with ``api_root``."""
-        instance = await self._grants.instance(asked, ref)
+        instance = (await self._grants.instance(asked, ref)).ref
 
         async def answers() -> AsyncGenerator[MetadataAnswer, None]:
             stream = await self._archive.open_instance_metadata(instance)

@@ -18,7 +18,7 @@ from kheops.domain.webhooks import ImportSource
 from kheops.errors import AlbumNotFoundError, NotFoundError
 from kheops.ids import AlbumId, AlbumPk, SeriesInstanceUID, SeriesPk
 from kheops.services.album_access import permitted, permitted_and_locked
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.services.references import person_of
 from kheops.services.webhook_events import tell_new_series, tell_removed_series
 from kheops.storage import albums, audit, holdings, roles
@@ -276,9 +276,7 @@ class Sharing:
             if isinstance(principal, AlbumCapability):
                 self._remove_from_album(tx, principal, selection, _own_album(tx, principal), asked)
                 return
-            denied = policy.remove_from_inbox(principal)
-            if isinstance(denied, Denied):
-                refuse(denied)
+            granted(policy.remove_from_inbox(principal))
             role = roles.role_in_inbox(tx, principal.user)
             if role is None:
                 raise NotFoundError
@@ -353,30 +351,18 @@ class Sharing:
 
 
 def _target(principal: Principal, role: AlbumRole | None) -> StoreTarget:
-    match policy.store_into(principal, role):
-        case Denied() as denied:
-            refuse(denied, album=role is None or not role.is_inbox)
-        case target:
-            return target
+    return granted(policy.store_into(principal, role), album=role is None or not role.is_inbox)
 
 
 def _send_scope(tx: Connection, principal: Principal, named: NamedSource) -> ReadScope:
     album = None
     if named.album is not None:
         album = permitted(tx, principal, AlbumAction.SEND_SERIES, named.album)
-    match policy.send_scope(principal, Source(inbox=named.inbox, album=album)):
-        case Denied() as denied:
-            refuse(denied)
-        case scope:
-            return scope
+    return granted(policy.send_scope(principal, Source(inbox=named.inbox, album=album)))
 
 
 def _read_scope(principal: Principal, source: Source) -> ReadScope:
-    match policy.read_scope(principal, source):
-        case Denied() as denied:
-            refuse(denied)
-        case scope:
-            return scope
+    return granted(policy.read_scope(principal, source))
 
 
 def _sendable(tx: Connection, principal: Principal, scope: ReadScope, selection: Selection) -> list[_Ready]:

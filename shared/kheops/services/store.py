@@ -12,7 +12,7 @@ from kheops.archive.port import Archive
 from kheops.clock import Clock
 from kheops.dicomweb.store_body import BodyForm
 from kheops.domain import policy
-from kheops.domain.policy import Denied, StoreTarget
+from kheops.domain.policy import StoreTarget
 from kheops.domain.principals import AlbumCapability, Principal, ReportToken, ViewerToken, groups_of, parent_of
 from kheops.domain.resources import AlbumRole
 from kheops.domain.uses import Use
@@ -22,7 +22,7 @@ from kheops.services.batches import Gate, Workshop
 from kheops.services.byte_budget import ByteBudget, take_or_refuse
 from kheops.services.comparison import Comparison
 from kheops.services.confirmation import Resolver
-from kheops.services.denials import refuse
+from kheops.services.denials import granted
 from kheops.services.metadata_upload import METADATA_UPLOAD_BYTES, MetadataUpload
 from kheops.services.refusals import RefusalLimit
 from kheops.services.store_report import StoreReport
@@ -90,11 +90,7 @@ class Storing:
             If the token or the role in the album does not allow it.
         """
         role = await self._database.run(partial(role_in_target, principal=principal, album=album))
-        match policy.store_into(principal, role):
-            case Denied() as denied:
-                refuse(denied, album=True)
-            case target:
-                return target
+        return granted(policy.store_into(principal, role), album=True)
 
     async def store(
         self,

@@ -83,7 +83,7 @@ _ORPHANS: Final = f"""
 """  # noqa: S608 - constants only
 
 
-def add_series(tx: Connection, *, album: AlbumPk, series_pk: SeriesPk, by: UserPk, at: datetime) -> bool:
+def add_series(tx: Connection, *, album: AlbumPk, series_pk: SeriesPk, by: UserPk | None, at: datetime) -> bool:
     """Let an album or inbox hold a series; an orphan is somebody's again.
 
     The row of the series is locked until the transaction ends. The right to do it was decided by the caller.
@@ -97,7 +97,7 @@ def add_series(tx: Connection, *, album: AlbumPk, series_pk: SeriesPk, by: UserP
     series_pk
         The series.
     by
-        Who adds it.
+        Who adds it; ``None`` for an import.
     at
         The current time.
 

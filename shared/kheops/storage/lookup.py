@@ -38,7 +38,7 @@ from kheops.ids import (
 from kheops.observability import get_logger
 from kheops.storage.connections import ConnectionSource, DirectConnections
 from kheops.storage.link_standing import LINK_STANDS
-from kheops.storage.role_rows import ROLE_COLUMNS, role_of
+from kheops.storage.role_rows import ROLE_COLUMNS, ROLE_WIDTH, role_of
 from kheops.storage.visibility import holds, scope_parameters
 
 __all__ = [
@@ -77,7 +77,8 @@ def _series(*, by_group: bool) -> str:
 
 def _instance(*, by_group: bool) -> str:
     held = holds(by_group=by_group, listed=True, joined=_INSTANCES)
-    return f"SELECT {ROLE_COLUMNS}, i.sop_instance_uid {held} {_OF_SERIES} AND i.sop_instance_uid = :instance"
+    columns = f"{ROLE_COLUMNS}, i.sha256, i.transfer_syntax_uid"
+    return f"SELECT {columns} {held} {_OF_SERIES} AND i.sop_instance_uid = :instance"  # noqa: S608 - constants only
 
 
 _STATEMENTS: Final = {
@@ -126,6 +127,9 @@ class InstanceFacts:
 
     series: SeriesFacts | None
     confirmed: SopInstanceUID | None
+    sha256: bytes | None = None
+    """Of the file as it was received; not known of one that came by another way."""
+    transfer_syntax_uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +244,9 @@ class HotLookup:
             },
         )
         facts = _facts(ref, rows)
-        return InstanceFacts(facts, instance if facts is not None else None)
+        if facts is None:
+            return InstanceFacts(None, None)
+        return InstanceFacts(facts, instance, *rows[0][ROLE_WIDTH:])
 
     async def capability(self, secret_hash: bytes) -> CapabilityOnRecord | None:
         """Return the capability whose secret has this hash, unless it is revoked or its owner has lost the right."""

@@ -10,6 +10,7 @@ from kheops.archive.port import ArchiveStream
 from kheops.errors import KheopsError
 from kheops.observability import get_logger
 from kheops.services.open_streams import StreamHolder, StreamPlace
+from kheops.services.validators import NotModified, Tagged
 from kheops.web.call import Call
 from kheops.web.cut import CutError
 
@@ -165,7 +166,11 @@ class PixelResponse(StreamResponse):
     def __init__(
         self, stream: ArchiveStream, *, headers: list[tuple[bytes, bytes]], place: StreamPlace | None = None
     ) -> None:
-        all_headers = [(b"content-type", stream.content_type.encode("latin-1")), *headers]
+        all_headers = list(headers)
+        if stream.content_type:
+            all_headers.insert(0, (b"content-type", stream.content_type.encode("latin-1")))
+        if isinstance(stream, Tagged | NotModified):
+            all_headers.append((b"etag", stream.validator.encode("latin-1")))
         length = stream.content_length
         if length is not None and length < _LENGTH_KEPT_BELOW:
             all_headers.append((b"content-length", b"%d" % length))

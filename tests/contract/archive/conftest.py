@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.archive.real_stores import RealStore, emulator, orthanc
+from tests.contract.archive.real_stores import RealStore, dcm4chee, emulator, orthanc
 
-_START = {"orthanc": orthanc, "emulator": emulator}
+_START = {"orthanc": orthanc, "emulator": emulator, "dcm4chee": dcm4chee}
 
 
-@pytest.fixture(scope="session", params=["orthanc", "emulator"])
+@pytest.fixture(scope="session", params=["orthanc", "emulator", "dcm4chee"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealStore]:
     name = str(request.param)
     with _START[name](tmp_path_factory.mktemp(name)) as running:

@@ -1,4 +1,4 @@
-"""Real servers for the contract suite: Orthanc from the system's package, the Healthcare emulator as a process."""
+"""Servers for the contract suite: Orthanc from the system's package, two emulators as processes."""
 
 import asyncio
 import json
@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from kheops.archive.client import ClientLimits
+from kheops.archive.dcm4chee import Dcm4chee
 from kheops.archive.dicomweb_server import BasicAuthorization, DicomwebServer
 from kheops.archive.google_credentials import GoogleCredentials
 from kheops.archive.google_healthcare import GoogleHealthcare
 
-__all__ = ["RealStore", "emulator", "orthanc"]
+__all__ = ["RealStore", "dcm4chee", "emulator", "orthanc"]
 
 _REPOSITORY = Path(__file__).parents[3]
 _START_SECONDS = 20
 
 T = TypeVar("T")
-Adapter = DicomwebServer | GoogleHealthcare
+Adapter = DicomwebServer | GoogleHealthcare | Dcm4chee
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,20 @@ def emulator(folder: Path, *options: str) -> Iterator[RealStore]:
             lambda: GoogleHealthcare(store, authorization=GoogleCredentials(source), limits=LIMITS),
             {"Authorization": f"Bearer {source()[0]}"},
         )
+
+
+@contextmanager
+def dcm4chee(folder: Path, *options: str) -> Iterator[RealStore]:
+    """Run the stand-in for DCM4CHEE."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "tests.fakes.dcm4chee", "--port", str(port), "--data", str(folder / "data")),
+        *options,
+    ]
+    origin = f"http://127.0.0.1:{port}"
+    root = f"{origin}/dcm4chee-arc/aets/DCM4CHEE/rs"
+    with process(command, ready_url=f"{origin}/dcm4chee-arc/ctrl/status", log=folder / "log"):
+        yield RealStore("dcm4chee", root, "bulkdata", lambda: Dcm4chee(root, limits=LIMITS))
 
 
 def token_source(origin: str) -> Callable[[], tuple[str, datetime]]:

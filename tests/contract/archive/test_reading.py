@@ -45,7 +45,9 @@ def test_instance_comes_back_byte_for_byte(store: RealStore, name: str) -> None:
         assert len(multipart) == 1
         single = await archive.open_instance(item.readable, accept="application/dicom; transfer-syntax=*")
         assert single.content_type.startswith("application/dicom")
-        assert single.content_length == len(item.body)
+        # DCM4CHEE gives a multipart body no length; a short part is read ahead to its end all the same.
+        unknown = None if store.name == "dcm4chee" and len(item.body) > 64_000 else len(item.body)
+        assert single.content_length == unknown
         return [multipart[0][1], await read(single), await read(await archive.inspect_bytes(item.ref))]
 
     assert store.run(use) == [item.body] * 3
@@ -145,7 +147,8 @@ def test_metadata_names_bulk_data_that_reads_as_stored(store: RealStore) -> None
         (model,) = await _metadata(await archive.open_instance_metadata(item.readable))
         assert model["00080018"]["Value"] == [item.ref.sop_instance_uid]
         uri = model["7FE00010"]["BulkDataURI"]
-        assert uri.startswith(store.root)
+        # DCM4CHEE is read through another of its application entities.
+        assert uri.startswith(store.root.partition("/aets/")[0])
         path = archive.public_bulkdata_path(item.ref, uri)
         assert path is not None
         single = await archive.open_bulkdata(
@@ -189,12 +192,11 @@ def test_encapsulated_pixel_data_is_one_body_or_refused_as_one(store: RealStore)
 
     async def use(archive: Adapter) -> None:
         await archive.store([item.held])
-        if store.name == "orthanc":
-            # A part a fragment: as one body they could not be told apart.
+        if store.name != "emulator":
+            # A part a fragment or frame: as one body they could not be told apart.
+            path = "bulk/7fe00010" if store.name == "orthanc" else "7FE00010"
             with pytest.raises(NotAcceptableError):
-                await archive.open_bulkdata(
-                    item.readable, "bulk/7fe00010", accept="application/octet-stream", byte_range=None
-                )
+                await archive.open_bulkdata(item.readable, path, accept="application/octet-stream", byte_range=None)
             return
         stream = await archive.open_bulkdata(
             item.readable, "7FE00010", accept="application/octet-stream", byte_range=None

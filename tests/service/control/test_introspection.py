@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from kheops.web.api.tokens import INTROSPECT
+from kheops.web.declaration import JSON
 from tests.fakes.jwks_server import FakeIssuer, running
-from tests.service.control.exchange import capability, known, viewer_of
+from tests.service.control.exchange import capability, inbox, known, viewer_of
 from tests.service.control.served import KEY, PUBLIC_URL, Served, environment, serve
 from tests.service.control.world import World
 
@@ -35,6 +37,24 @@ async def introspect(
 
 def epoch(written: str) -> int:
     return int(datetime.fromisoformat(written).astimezone(UTC).timestamp())
+
+
+def test_a_visit_by_a_link_is_nobody_and_is_told_as_declared(run: Run) -> None:
+    async def body(served: Served) -> None:
+        await known(served, "alice")
+        series = served.world.series(inbox(served, "alice"))
+        form = {"title": "t", "series": f"{series.study}/{series.series}"}
+        made = (await served.call("POST", "/api/links", by="alice", form=form)).json()
+        opened = await served.call("POST", f"/api/links/{made['id']}/open", form={"secret": made["secret"]})
+        told = (await introspect(served, opened.json()["access_token"])).json()
+        assert told["active"] is True
+        assert "alice" not in str(told)
+        [declared] = [
+            each for each in INTROSPECT.answers[200].content[JSON]["anyOf"] if each["properties"]["active"]["const"]
+        ]
+        assert set(declared["required"]) <= told.keys() <= set(declared["properties"])
+
+    run(body)
 
 
 def test_capability_tokens_are_introspected_by_whoever_holds_them(run: Run) -> None:

@@ -1,7 +1,9 @@
 """Invitations: who invites, what goes out, and when somebody is in."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -11,7 +13,7 @@ from kheops.domain.profiles import Profile
 from kheops.domain.resources import AlbumFlags
 from kheops.domain.uses import UseKind, User
 from kheops.ids import AlbumId, InvitationId
-from kheops.services.invitations import INVITATIONS_AT_ONCE, Invitations
+from kheops.services.invitations import INVITATIONS_AT_ONCE, MAILS_BY_INVITER, MAILS_TO_ADDRESS, Invitations
 from kheops.services.people import Registry
 from kheops.storage import people
 from tests.service.control.world import ISSUER, World, at_once
@@ -233,6 +235,56 @@ def test_a_new_invitation_takes_the_place_of_the_earlier_one(world: World, desk:
     assert (len(waiting), len(desk.listed(alice, album))) == (1, 2)
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+def test_who_is_out_again_is_not_let_in_by_an_invitation_of_before(world: World, desk: Desk, leaves: bool) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    album, other = world.album(alice), world.album(alice)
+    for each, email in ((album, "bob@example.org"), (album, ADDRESS), (other, "bob@example.org")):
+        assert desk.invite(alice, each, email) == "ok"
+    assert world.outcome(world.albums.members.add(alice, album, "bob", asked=world.use(alice))) == "ok"
+    by = bob if leaves else alice
+    assert world.outcome(world.albums.members.remove(by, album, "bob", asked=world.use(by))) == "ok"
+    assert [row[1] for row in world.audit() if row[0] == "invitation-revoked"] == [
+        f"{album} {desk.listed(alice, album)[1][0]}"
+    ]
+    assert desk.log_in("bob", "bob@example.org") == desk.log_in("newcomer") == "ok"
+    assert (desk.subs(album), desk.subs(other)) == (["alice", "newcomer"], ["alice", "bob"])
+    assert desk.invite(alice, album, "bob@example.org") == "ok"
+    assert desk.log_in("bob", "bob@example.org") == "ok"
+    assert desk.is_member("bob", album), "a new one lets in again"
+
+
+def test_an_address_of_two_people_lets_in_neither(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    world.person("one", iss="https://other.example.org", email=ADDRESS)
+    album = world.album(alice)
+    assert desk.invite(alice, album) == "ok"
+    assert desk.log_in("two") == "ok"
+    assert desk.subs(album) == ["alice"]
+    world.execute("UPDATE users SET email = 'one@example.org' WHERE sub = 'one'")
+    assert desk.log_in("two") == "ok"
+    assert desk.subs(album) == ["alice", "two"]
+
+
+@pytest.mark.parametrize("look_alike", ["\u212aevin@example.org", "kevin@example.or\uff47", "k\u00e9vin@example.org"])
+def test_a_letter_that_folds_into_another_is_nobodys_address(world: World, desk: Desk, look_alike: str) -> None:
+    alice = world.person("alice")
+    album = world.album(alice)
+    assert desk.invite(alice, album, "kevin@example.org") == "ok"
+    # Even if what reads the issuer's word let it pass.
+    assert desk.log_in("mallory", look_alike) == "ok"
+    assert desk.subs(album) == ["alice"]
+    [(email, verified)] = world.rows("SELECT email, email_verified FROM users WHERE sub = 'mallory'")
+    assert (email, verified) == (look_alike, False)
+    assert world.outcome(world.albums.members.add(alice, album, look_alike, asked=world.use(alice))) == (
+        "UserNotFoundError"
+    )
+    world.person("kevin")
+    for folds in ("\u212aevin@example.org", "KEVIN@example.org"):
+        added = world.outcome(world.albums.members.add(alice, album, folds, asked=world.use(alice)))
+        assert added == ("ok" if folds.isascii() else "UserNotFoundError")
+
+
 def test_invitations_that_wait_are_limited(world: World, desk: Desk) -> None:
     alice = world.person("alice")
     album = world.album(alice)
@@ -267,3 +319,42 @@ def test_administrators_see_all_invitations_and_others_their_own(world: World, d
     assert desk.revoke(alice, album, by_bob) == "ok"
     assert desk.revoke(alice, album, by_bob) == "ok"
     assert [kind for kind, _, _ in world.audit()].count("invitation-revoked") == 1
+
+
+def test_mails_by_one_person_are_limited_whatever_became_of_their_invitations(world: World, desk: Desk) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    most = MAILS_BY_INVITER.most
+    came: Counter[str] = Counter()
+    for number in range(most + 2):
+        # Nothing of the earlier ones is left: the album is another one each time, and gone.
+        album = world.album(alice)
+        came[desk.invite(alice, album, f"a{number}@elsewhere.example")] += 1
+        assert world.outcome(world.albums.delete(alice, album, asked=world.use(alice))) == "ok"
+    assert came == {"ok": most, "TooManyRequestsError": 2}
+    assert desk.invite(bob, world.album(bob)) == "ok"
+    world.moved += MAILS_BY_INVITER.within
+    assert desk.invite(alice, world.album(alice)) == "ok"
+
+
+def test_mails_to_one_address_are_limited_over_all_inviters_and_writings(world: World, desk: Desk) -> None:
+    people_ = [world.person(f"p{number}") for number in range(MAILS_TO_ADDRESS.most + 1)]
+    written = ["Victim@elsewhere.example", "victim@Elsewhere.example"]
+    came = [desk.invite(each, world.album(each), written[number % 2]) for number, each in enumerate(people_)]
+    assert came == ["ok"] * MAILS_TO_ADDRESS.most + ["TooManyRequestsError"]
+    assert desk.invite(people_[0], world.album(people_[0]), "somebody@elsewhere.example") == "ok"
+    # No address is kept for it.
+    assert "elsewhere" not in str(world.rows("SELECT * FROM allowance_uses"))
+
+
+def test_a_repeated_invitation_counts_each_time(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    album = world.album(alice)
+    came = Counter(desk.invite(alice, album) for _ in range(MAILS_TO_ADDRESS.most + 5))
+    assert came == {"ok": MAILS_TO_ADDRESS.most, "TooManyRequestsError": 5}
+
+
+def test_invitations_at_once_are_no_more_than_one_after_the_other(world: World, desk: Desk) -> None:
+    inviters = [world.person(f"p{number}") for number in range(MAILS_TO_ADDRESS.most + 3)]
+    albums = [world.album(each) for each in inviters]
+    came = at_once(*(partial(desk.invite, each, album) for each, album in zip(inviters, albums, strict=True)))
+    assert Counter(came) == {"ok": MAILS_TO_ADDRESS.most, "TooManyRequestsError": 3}

@@ -1,7 +1,8 @@
 """Links: who makes them, what opens them, what ends them."""
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,22 +15,21 @@ from kheops.domain.resources import AlbumFlags, SeriesRef
 from kheops.domain.uses import Outcome, Use, UseKind, User
 from kheops.errors import KheopsError
 from kheops.identity.keyring import Keyring
-from kheops.ids import LinkId, SeriesInstanceUID
+from kheops.ids import LinkId, SeriesInstanceUID, new_link_id
 from kheops.services.audit import AuditTrail
 from kheops.services.links import CreatedLink, Links, LinkView, Visit
-from kheops.services.strangers import Strangers
+from kheops.services.strangers import REFUSALS_PER_ADDRESS, STRANGERS_SECONDS, Strangers
+from kheops.storage import suspension
 from kheops.storage.holdings import Selection
 from tests.service.control.world import World, at_once
 
 LONGEST = timedelta(days=90)
 
 
-def links_of(world: World, pepper: Keyring | None = None) -> Links:
+def links_of(world: World, pepper: Keyring | None = None, strangers: Strangers | None = None) -> Links:
     """Return the service as a process of its own has it."""
-    strangers = Strangers(AuditTrail(world.database, world.now))
-    return Links(
-        world.database, world.now, pepper=pepper or Keyring(b"p" * 32), longest=LONGEST, strangers=strangers
-    )
+    strangers = strangers or Strangers(AuditTrail(world.database, world.now))
+    return Links(world.database, world.now, pepper=pepper or Keyring(b"p" * 32), longest=LONGEST, strangers=strangers)
 
 
 class Desk:
@@ -290,6 +290,57 @@ def test_demotion_and_removal_end_links_to_the_album_for_good(world: World, desk
     assert ("link-revoked", _id(made), []) in world.audit()
 
 
+def test_a_visit_lasts_no_longer_than_its_link(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    series = world.series(world.inbox(alice))
+    short = timedelta(minutes=10)
+    made = desk.make(alice, replace(of(series), expires_at=world.now() + short))
+    visit = desk.open(_id(made), made.secret)
+    assert short - timedelta(seconds=30) < visit.lifetime <= short
+    [(lasting,)] = world.rows(
+        "SELECT v.expires_at <= l.expires_at FROM link_visits v JOIN links l ON l.pk = v.link_pk"
+    )
+    assert lasting is True
+
+
+def test_what_its_maker_reaches_by_a_group_alone_is_in_no_link(world: World, desk: Desk) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    album = world.album(alice, flags=AlbumFlags(send_series=True))
+    by_group = world.series(world.key(album))
+    own = world.series(world.inbox(bob), study=by_group.study)
+    world.execute(
+        "INSERT INTO album_groups (album_pk, iss, value, added_at) VALUES (:album, :iss, 'radiology', now())",
+        album=world.key(album),
+        iss=bob.iss,
+    )
+    radiologist = replace(bob, groups=frozenset({"radiology"}))
+    assert world.send(radiologist, by_group, "alice") == "ok", "the group does reach it"
+    assert desk.try_to_make(radiologist, of(by_group)) == "NotFoundError"
+    made = desk.make(radiologist, LinkDraft(title="All of it", studies=(own.study,)))
+    shown = world.rows("SELECT s.series_instance_uid FROM link_series k JOIN series s ON s.pk = k.series_pk")
+    assert (made.view.record.uses, [uid for (uid,) in shown]) == (0, [own.series])
+
+
+@pytest.mark.parametrize("how", ["suspended and restored", "opened while she was being suspended"])
+def test_a_visit_does_not_come_back_with_its_maker(world: World, desk: Desk, how: str) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    made = desk.make(alice, of(world.series(world.inbox(alice))))
+    others = desk.make(bob, of(world.series(world.inbox(bob))))
+    late = (
+        "INSERT INTO link_visits (secret_hash, link_pk, opened_at, expires_at) "
+        "SELECT 'x', pk, now(), now() + interval '1 hour' FROM links WHERE user_pk = :user"
+    )
+    for each in (made, others):
+        desk.open(_id(each), each.secret)
+    world.database.run_blocking(lambda tx: suspension.suspend(tx, alice.user, reason="why", at=world.now()))
+    if how != "suspended and restored":
+        world.execute(late, user=alice.user)
+    assert world.database.run_blocking(lambda tx: suspension.restore(tx, alice.user, at=world.now()))
+    left = world.rows("SELECT l.user_pk FROM link_visits v JOIN links l ON l.pk = v.link_pk")
+    assert [user for (user,) in left] == [bob.user]
+    assert desk.came(_id(made), made.secret) == "ok", "the link itself goes on"
+
+
 def test_ended_visits_are_cleared_away(world: World, desk: Desk) -> None:
     alice = world.person("alice")
     made = desk.make(alice, of(world.series(world.inbox(alice))))
@@ -310,3 +361,91 @@ def test_a_link_outlives_a_new_pepper_and_ends_with_the_old_one(world: World, de
 
     assert came(b"n" * 32, b"p" * 32) == "ok"
     assert came(b"n" * 32) == "LinkNotFoundError"
+
+
+def _opening(address: str | None = "192.0.2.1") -> Use:
+    return Use(User(None, None, None), UseKind.LINK_OPENED, Outcome.GRANTED, address, "request")
+
+
+def _rows_of_refusals(world: World) -> list[tuple[object, ...]]:
+    sql = "SELECT reason, source_address, uses FROM audit WHERE outcome = 'refused' ORDER BY pk"
+    return [tuple(row) for row in world.rows(sql)]
+
+
+def test_opening_what_is_not_there_writes_one_row_and_ends(world: World, desk: Desk) -> None:
+    made = desk.make(alice := world.person("alice"), of(world.series(world.inbox(alice))))
+    trail = AuditTrail(world.database, world.now)
+    links = links_of(world, strangers=Strangers(trail))
+
+    async def body() -> Counter[str]:
+        came: Counter[str] = Counter()
+        for _ in range(REFUSALS_PER_ADDRESS + 5):
+            came[await _end(links.open(new_link_id(), "x", None, asked=_opening()))] += 1
+        # One that is there waits as well: it is told before anything is looked up.
+        came[await _end(links.open(_id(made), made.secret, None, asked=_opening()))] += 1
+        came[await _end(links.open(_id(made), made.secret, None, asked=_opening("192.0.2.2")))] += 1
+        await trail.aclose()
+        return came
+
+    came = asyncio.run(body())
+    assert came == {"LinkNotFoundError": REFUSALS_PER_ADDRESS, "TooManyRequestsError": 6, "ok": 1}
+    assert _rows_of_refusals(world) == [("link-not-found", "192.0.2.1", REFUSALS_PER_ADDRESS)]
+
+
+def test_an_address_that_waited_goes_on(world: World) -> None:
+    passed = [0.0]
+    strangers = Strangers(AuditTrail(world.database, world.now), lambda: passed[0])
+    links = links_of(world, strangers=strangers)
+
+    async def body() -> list[str]:
+        came = [
+            await _end(links.open(new_link_id(), "x", None, asked=_opening())) for _ in range(REFUSALS_PER_ADDRESS + 1)
+        ]
+        passed[0] = STRANGERS_SECONDS
+        return [*came[-2:], await _end(links.open(new_link_id(), "x", None, asked=_opening()))]
+
+    assert asyncio.run(body()) == ["LinkNotFoundError", "TooManyRequestsError", "LinkNotFoundError"]
+
+
+def test_a_network_is_one_address_and_very_many_are_counted_together(world: World) -> None:
+    trail = AuditTrail(world.database, world.now)
+    links = links_of(world, strangers=Strangers(trail))
+
+    async def body() -> None:
+        for number in range(20):
+            await _end(links.open(new_link_id(), "x", None, asked=_opening(f"2a00:1::{number:x}")))
+        for number in range(1_010):
+            await _end(links.open(new_link_id(), "x", None, asked=_opening(f"10.0.{number // 256}.{number % 256}")))
+        await trail.aclose()
+
+    asyncio.run(body())
+    rows = _rows_of_refusals(world)
+    assert rows[0] == ("link-not-found", "2a00:1::0", 20)
+    assert len(rows) == 1_001
+    assert rows[-1] == ("link-not-found", None, 11)
+
+
+def test_who_knows_the_secret_is_recorded_by_link(world: World, desk: Desk) -> None:
+    alice = world.person("alice")
+    drafts = [replace(of(world.series(world.inbox(alice))), passcode="right passcode") for _ in range(2)]
+    made = [desk.make(alice, draft) for draft in drafts]
+    links = links_of(world)
+
+    async def body() -> None:
+        for each in made:
+            for _ in range(3):
+                assert (
+                    await _end(links.open(_id(each), each.secret, None, asked=_opening())) == "PasscodeRequiredError"
+                )
+
+    asyncio.run(body())
+    subjects = world.rows("SELECT subject FROM audit WHERE reason = 'passcode-required' ORDER BY pk")
+    assert [row[0] for row in subjects] == [_id(each) for each in made]
+
+
+async def _end(opening: Awaitable[Visit]) -> str:
+    try:
+        await opening
+    except KheopsError as error:
+        return type(error).__name__
+    return "ok"

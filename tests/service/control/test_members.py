@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from kheops.domain.albums import Page
+from kheops.domain.albums import AlbumEdit, Page
 from kheops.domain.capabilities import CapabilityDraft
 from kheops.domain.principals import CapabilityPermissions, Person
 from kheops.ids import AlbumId
-from tests.service.control.world import World, at_once
+from kheops.services.sharing import NamedSource
+from tests.service.control.world import ISSUER, World, at_once
 
 
 def add(world: World, by: Person, album: AlbumId, user: str) -> str:
@@ -198,6 +199,85 @@ def test_members_are_listed_by_address_before_the_page_is_cut(world: World) -> N
         "aaron",
     ]
     assert last[0].email is None, "an address that nobody vouches for is shown to nobody"
+
+
+OTHER = "https://other.example.org"
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        "UPDATE users SET email_verified = false WHERE iss = :iss",
+        "UPDATE users SET email = 'alice@example.org' WHERE iss = :iss",
+        "UPDATE users SET suspended_at = now() WHERE iss = :iss",
+    ],
+)
+def test_every_member_is_removed_by_what_the_list_shows(world: World, hide: str) -> None:
+    alice, namesake = world.person("alice"), world.person("p@q", iss=OTHER)
+    album = world.album(alice, namesake)
+    world.execute(hide, iss=OTHER)
+    shown, _ = world.run(world.albums.members.list(alice, album, Page()))
+    (member,) = [each for each in shown if each.user == namesake.user]
+    members = world.albums.members
+    asked = members.remove(alice, album, member.sub, asked=world.use(alice), issuer=member.iss)
+    assert world.outcome(asked) == "ok"
+    assert world.members(album) == {alice.user}
+
+
+def test_a_bare_sub_of_two_members_is_neithers_and_each_is_named_with_the_issuer(world: World) -> None:
+    alice, one, other = world.person("alice"), world.person("p"), world.person("p", iss=OTHER, email="p2@example.org")
+    album = world.album(alice, one, other)
+    members = world.albums.members
+    for change in (remove, promote, demote):
+        assert change(world, alice, album, "p") == "UserNotFoundError"
+    assert world.members(album) == {alice.user, one.user, other.user}
+    promoted = members.promote(alice, album, "p", asked=world.use(alice), issuer=OTHER)
+    assert world.outcome(promoted) == "ok"
+    assert world.admins(album) == {alice.user, other.user}
+    demoted = members.demote(alice, album, "p", asked=world.use(alice), issuer=OTHER)
+    assert (world.outcome(demoted), world.admins(album)) == ("ok", {alice.user})
+    assert world.outcome(members.remove(alice, album, "p", asked=world.use(alice), issuer=ISSUER)) == "ok"
+    assert world.members(album) == {alice.user, other.user}
+
+
+def test_a_bare_sub_that_another_issuer_has_too_is_nobodys(world: World) -> None:
+    alice, one, other = world.person("alice"), world.person("p"), world.person("p", iss=OTHER, email="p2@example.org")
+    world.person("elsewhere", iss=OTHER)
+    album, series = world.album(alice), world.series(world.inbox(alice))
+    assert add(world, alice, album, "p") == promote(world, alice, album, "p") == "UserNotFoundError"
+    assert world.send(alice, series, "p") == "UserNotFoundError"
+    assert add(world, alice, album, "elsewhere") == "UserNotFoundError", "a bare sub is never another issuer's"
+    named = world.sharing.send_to_user(
+        alice, series, "p", source=NamedSource(), asked=world.use(alice), issuer=other.iss
+    )
+    assert world.outcome(named) == "ok"
+    assert world.holders(series) == {world.inbox(alice), world.inbox(other)}
+    added = world.albums.members.add(alice, album, "p", asked=world.use(alice), issuer=one.iss)
+    assert (world.outcome(added), world.members(album)) == ("ok", {alice.user, one.user})
+    for issuer in ("", "https://nobody.example.org"):
+        absent = world.albums.members.add(alice, album, "p", asked=world.use(alice), issuer=issuer)
+        assert world.outcome(absent) == "UserNotFoundError"
+
+
+@pytest.mark.parametrize("letters", ["", "r", "w", "rwad"])
+def test_no_token_takes_its_person_out_of_an_album_or_deletes_it(world: World, letters: str) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    alone, shared = world.album(alice), world.album(alice, bob)
+    for person, album in ((alice, alone), (bob, shared)):
+        token = world.user_token(person, letters)
+        asked = world.albums.members.remove(token, album, person.sub, asked=world.use(token))
+        assert world.outcome(asked) == "ForbiddenError"
+        assert world.outcome(world.albums.delete(token, album, asked=world.use(token))) == "ForbiddenError"
+        assert person.user in world.members(album)
+
+
+def test_a_token_that_only_writes_is_not_told_of_the_album_by_its_persons_notifications(world: World) -> None:
+    alice = world.person("alice")
+    album = world.album(alice)
+    edit = AlbumEdit(notification_new_series=True)
+    for letters, expected in (("w", "ForbiddenError"), ("r", "ForbiddenError"), ("rw", "ok")):
+        token = world.user_token(alice, letters)
+        assert world.outcome(world.albums.edit(token, album, edit, asked=world.use(token))) == expected
 
 
 def test_two_who_add_the_same_person_at_once_make_one_membership_and_one_event(world: World) -> None:

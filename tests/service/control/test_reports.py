@@ -323,3 +323,74 @@ def test_a_code_takes_a_client_that_authenticates_itself_in_just_one_way(run: Ru
         assert _error(viewer) == "invalid_client"
 
     run(body)
+
+
+# What strangers make us fetch ---------------------------------------------------------------------------------------
+
+
+def test_assertions_that_nobody_signed_cost_the_provider_next_to_nothing(run: Run) -> None:
+    async def body(at: Scene) -> None:
+        code = await at.code()
+        before = len(at.provider.fake.asked)
+        claims = {"iss": at.provider.client_id}
+        for number in range(40):
+            forged = unsigned({"alg": "RS256", "kid": f"k{number}"}, claims, b"x")
+            answer = await at.exchange(code, client_assertion=forged)
+            assert _error(answer) == "invalid_client"
+        # Once for the keys, and once more for the first name that is not among them.
+        assert len(at.provider.fake.asked) - before <= 4
+        assert (await at.exchange(code)).status_code == 200
+
+    run(body)
+
+
+def test_forged_assertions_at_once_are_one_fetch(run: Run) -> None:
+    async def body(at: Scene) -> None:
+        before = len(at.provider.fake.asked)
+        at.provider.fake.delay = 0.2
+        forged = unsigned({"alg": "RS256", "kid": "k"}, {"iss": at.provider.client_id}, b"x")
+        answers = await asyncio.gather(*(at.exchange("x" * 44, client_assertion=forged) for _ in range(20)))
+        at.provider.fake.delay = 0
+        assert {_error(answer) for answer in answers} == {"invalid_client"}
+        assert len(at.provider.fake.asked) - before <= 4
+
+    run(body)
+
+
+def test_a_key_that_is_new_is_taken_at_the_first_assertion_that_names_it(run: Run) -> None:
+    async def body(at: Scene) -> None:
+        assert (await at.exchange(await at.code())).status_code == 200
+        other = SigningKey("provider-2", number=8)
+        at.provider.fake.publish(other)
+        renewed = await at.exchange(await at.code(), client_assertion=at.provider.assertion(other))
+        assert renewed.status_code == 200
+        # And the one that is gone is no longer.
+        assert _error(await at.exchange(await at.code())) == "invalid_client"
+
+    run(body)
+
+
+def test_a_provider_that_moves_while_it_is_asked_gets_nothing(run: Run) -> None:
+    async def body(at: Scene) -> None:
+        before = len(at.provider.fake.asked)
+        at.provider.fake.delay = 0.6
+        asking = asyncio.create_task(at.report())
+        # It has been asked by then, and has not answered.
+        await asyncio.sleep(0.25)
+        assert len(at.provider.fake.asked) == before + 1
+        at.served.world.execute("UPDATE report_providers SET url = url || '?moved'")
+        answer = await asking
+        at.provider.fake.delay = 0
+        assert (answer.status_code, answer.json()["message"]) == (404, "Report Provider Not Found")
+        assert at.served.world.scalar("SELECT count(*) FROM report_tokens") == 0
+
+    run(body)
+
+
+def test_a_provider_that_hands_on_to_another_origin_gets_nothing(run: Run) -> None:
+    async def body(at: Scene) -> None:
+        at.provider.configure(redirect_uri="https://elsewhere.example/report")
+        assert (await at.report()).status_code in {400, 404}
+        assert at.served.world.scalar("SELECT count(*) FROM report_tokens") == 0
+
+    run(body)

@@ -260,3 +260,72 @@ def test_two_shares_that_cross_wait_for_each_other_and_both_end(run: Run) -> Non
             assert served.world.holders(each) == {own, inbox(served, "bob"), inbox(served, "carol")}
 
     run(body)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"title": "\ud800"},
+        {"title": "a\u0000b"},
+        {"title": "t", "passcode": "\ud800" * 8},
+        {"title": "t", "passcode": "a\u0000bcdefgh"},
+        {"title": "t", "expiration_time": "\udfff"},
+        {"title": True, "max_uses": "\u0663"},
+        {"a\u0000": "t"},
+    ],
+)
+def test_texts_that_no_database_takes_are_refused(run: Run, member: dict[str, object]) -> None:
+    async def body(served: Served) -> None:
+        await known(served, "alice")
+        series = _chosen(served.world.series(inbox(served, "alice")))
+        answer = await _share(served, "alice", {"series": series, "target": {"link": member}})
+        assert answer.status_code == 400, answer.text
+        assert served.world.scalar("SELECT count(*) FROM links") == 0
+
+    run(body)
+
+
+@pytest.mark.parametrize("wrong", [b"[" * 100_000, b'{"series":' + b"[" * 900 + b"]" * 900 + b', "target": 1}'])
+def test_a_body_of_any_depth_is_answered(run: Run, wrong: bytes) -> None:
+    async def body(served: Served) -> None:
+        await known(served, "alice")
+        assert (await _share(served, "alice", wrong)).status_code == 400
+
+    run(body)
+
+
+def test_a_body_that_breaks_off_is_the_clients_doing(run: Run) -> None:
+    async def body(served: Served) -> None:
+        await known(served, "alice")
+        sent: list[dict[str, Any]] = []
+        messages = [
+            {"type": "http.request", "body": b'{"series"', "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/api/shares",
+            "raw_path": b"/api/shares",
+            "query_string": b"",
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"authorization", f"Bearer {served.token('alice')}".encode()),
+            ],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+
+        async def receive() -> dict[str, Any]:
+            return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        await served.api._transport.app(scope, receive, send)  # type: ignore[attr-defined]
+        assert sent[0]["status"] < 500
+
+    run(body)

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from kheops import factory
+from kheops.ids import SeriesInstanceUID, UserPk
 from kheops.services.sharing import Selection
 from tests.fakes.jwks_server import FakeIssuer, running
 from tests.service.control.exchange import capability, inbox, known
@@ -105,5 +107,21 @@ def test_a_fetch_is_answered_alike_for_every_study(run: Run) -> None:
             answers.append(await served.call("POST", f"/api/studies/{study}/series/fetch", by="alice", form=form))
         assert {(each.status_code, each.content) for each in answers} == {(200, b"")}
         assert served.world.rows("SELECT dirty FROM series") == [(False,)]
+
+    run(body)
+
+
+def test_refusals_are_counted_together_with_those_of_storing(run: Run) -> None:
+    async def body(served: Served) -> None:
+        await known(served, "alice", "bob")
+        study = served.world.series(inbox(served, "alice")).study
+        process = await factory.open_process()
+        bob = UserPk(served.world.scalar("SELECT pk FROM users WHERE sub = 'bob'"))
+        # As storing counts them: `Storing` has this very limit.
+        for number in range(200):
+            process.refusals.add(bob, SeriesInstanceUID(f"1.2.999.{number}"))
+        form = {"studyInstanceUID": study, "seriesInstanceUID": "1.2.998"}
+        assert (await served.call("POST", "/api/verifyInstance", by="bob", form=form)).status_code == 429
+        assert process.storing._workshop.refusals is process.refusals
 
     run(body)

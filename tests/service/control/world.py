@@ -238,7 +238,8 @@ class World:
         """Forget everybody and everything."""
 
         def work(tx: Connection) -> None:
-            for table in ("audit_chain", "audit", "events", "series", "capabilities", "albums", "users"):
+            tables = ("audit_chain", "audit", "events", "series", "capabilities", "albums", "users", "allowance_uses")
+            for table in tables:
                 tx.execute(text(f"DELETE FROM {table}"))
 
         self.database.run_blocking(work)

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from kheops.domain.albums import Page
+from kheops.domain.principals import Person
 from kheops.domain.resources import AlbumFlags
 from kheops.ids import AlbumId, StudyInstanceUID
 from kheops.storage.holdings import Selection

@@ -2,10 +2,13 @@
 
 from datetime import timedelta
 
+from sqlalchemy import text
+
 from kheops.domain.albums import AlbumEdit
 from kheops.domain.comments import CommentDraft
 from kheops.domain.principals import Person
 from kheops.ids import AlbumId
+from kheops.storage import holdings
 from tests.service.outbox.world import HOST, OutboxWorld
 
 DAY = timedelta(hours=24)
@@ -167,3 +170,51 @@ def test_a_name_of_an_album_makes_no_lines(world: OutboxWorld) -> None:
     world.moved += timedelta(hours=1)
     say(world, alice, album)
     assert "- A B: 1 new comment\n" in a_day_later(world)[0]
+
+
+def test_what_is_committed_late_is_in_one_digest_all_the_same(world: OutboxWorld) -> None:
+    alice, _, album = begun(world)
+    series = world.series(world.inbox(alice))
+    pk = world.scalar("SELECT pk FROM series WHERE series_instance_uid = :uid", uid=series.series)
+    world.moved += DAY - timedelta(seconds=1)
+    with world.database.connect() as connection, connection.begin():
+        holdings.add_series(connection, album=world.key(album), series_pk=pk, by=alice.user, at=world.now())
+        connection.execute(
+            text("INSERT INTO comments (album_pk, user_pk, comment, is_private, at) VALUES (:a, :u, 'x', false, :at)"),
+            {"a": world.key(album), "u": alice.user, "at": world.now()},
+        )
+        world.moved += timedelta(seconds=1)
+        world.run(world.digests().add_due())
+        world.deliver()
+    assert world.mailer.mails == []
+    [told] = a_day_later(world)
+    assert "1 new series, 1 new comment" in told
+    assert a_day_later(world) == []
+
+
+def test_each_thing_is_told_once_over_many_digests(world: OutboxWorld) -> None:
+    alice, _, album = begun(world)
+    for minutes in (1, 4, 5, 6, 700, 1435, 1436, 1439):
+        world.execute(
+            "INSERT INTO comments (album_pk, user_pk, comment, is_private, at) VALUES (:a, :u, 'x', false, :at)",
+            a=world.key(album),
+            u=alice.user,
+            at=world.now() + timedelta(minutes=minutes),
+        )
+    texts = [*a_day_later(world), *a_day_later(world), *a_day_later(world)]
+    told = [int(line.split(": ")[1].split()[0]) for each in texts for line in each.splitlines() if "new com" in line]
+    assert told == [5, 3]
+
+
+def test_what_was_there_before_one_joined_is_no_news(world: OutboxWorld) -> None:
+    alice, bob, album = begun(world)
+    other = world.album(alice)
+    world.moved += timedelta(hours=1)
+    say(world, alice, other)
+    store(world, alice, other)
+    world.moved += timedelta(hours=1)
+    assert world.outcome(world.albums.members.add(alice, other, "bob", asked=world.use(alice))) == "ok"
+    wants(world, bob, other)
+    say(world, alice, album)
+    [told] = a_day_later(world)
+    assert [line for line in told.splitlines() if line.startswith("- ")] == ["- An album: 1 new comment"]

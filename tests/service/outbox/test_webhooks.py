@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from kheops.domain.albums import Page
+from kheops.domain.principals import ReportToken
 from kheops.domain.webhooks import WebhookEvent
-from kheops.ids import AlbumId, AlbumPk
+from kheops.ids import AlbumId, AlbumPk, ReportTokenPk, new_report_provider_id
+from kheops.services.webhook_bodies import common_json
+from kheops.storage import outbox, webhook_subjects
 from tests.service.control.world import World
 from tests.service.outbox.world import HOST, OutboxWorld
 from tests.unit.outbound.receiver import Got, Receiver
@@ -389,3 +392,75 @@ def test_nothing_else_is_told_in_headers(world: OutboxWorld, far: Receiver) -> N
     expected = {"x-kheops-delivery", "x-kheops-attempt", "x-kheops-event", "x-kheops-signature"}
     assert headers_of(far.got[0]) == expected
     assert not {"authorization", "cookie"} & set(far.got[0].headers)
+
+
+def test_a_delivery_that_died_in_its_last_attempt_shows_it_in_the_log(world: OutboxWorld, far: Receiver) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    album = world.album(alice)
+    hook = world.webhook(alice, album, far, WebhookEvent.NEW_USER)
+    assert add_member(world, alice, album, bob.sub) == "ok"
+    for _ in range(5):
+        claimed = world.database.run_blocking(
+            lambda tx: outbox.claim(tx, most={"webhook": 8}, at=world.now(), lease=timedelta(minutes=2))
+        )
+        assert len(claimed) == 1
+        world.moved += timedelta(minutes=3)
+    world.run(world.worker(world.guard(far)).clear())
+    view = world.run(world.webhooks.get(alice, album, hook.record.webhook, Page()))
+    assert view.deliveries is not None
+    assert [(each.attempt, each.status) for each in view.deliveries[0].attempts] == [(5, -1)]
+    assert world.failed() == 1
+
+
+def test_series_that_are_not_confirmed_are_not_told(world: OutboxWorld, far: Receiver) -> None:
+    alice = world.person("alice")
+    album = world.album(alice)
+    hook = world.webhook(alice, album, far, WebhookEvent.NEW_SERIES)
+    series = inbox_series(world)
+    assert world.put(alice, series, album) == "ok"
+    # As after a deletion for good that has begun.
+    world.execute("UPDATE series SET state = 'deleting' WHERE series_instance_uid = :uid", uid=series.series)
+    world.later(far, **QUIET)
+    assert far.got == []
+    tried = world.webhooks.trigger_new_series(
+        alice, album, hook.record.webhook, series.study, [series.series], asked=world.use(alice)
+    )
+    assert world.outcome(tried) == "NotFoundError"
+
+
+def test_what_is_removed_and_added_again_is_new_once(world: OutboxWorld, far: Receiver) -> None:
+    alice = world.person("alice")
+    album = world.album(alice)
+    world.webhook(alice, album, far, WebhookEvent.NEW_SERIES)
+    series = inbox_series(world, instances=3)
+    assert [world.put(alice, series, album), world.drop(alice, series, album)] == ["ok", "ok"]
+    assert world.put(alice, series, album) == "ok"
+    world.later(far, **QUIET)
+    [body] = bodies(far)
+    assert body["updated_study"]["series"][0]["number_of_new_instances"] == 3
+
+
+def test_a_report_provider_is_named_as_the_source_to_its_own_album_only(world: OutboxWorld) -> None:
+    alice = world.person("alice")
+    album, other = world.key(world.album(alice)), world.key(world.album(alice))
+    provider = new_report_provider_id()
+    world.execute(
+        "INSERT INTO report_providers (client_id, album_pk, name, url, created_at) "
+        "VALUES (:id, :album, 'Reports', 'https://reports.example/', now())",
+        id=provider,
+        album=album,
+    )
+    token = ReportToken(
+        report=ReportTokenPk(1), parent=alice, provider=provider, album=album, studies=(), read=True, write=True
+    )
+    facts = webhook_subjects.source_facts(token)
+
+    def source(key: AlbumPk) -> object:
+        doer = world.database.run_blocking(lambda tx: webhook_subjects.doer(tx, key, facts))
+        return common_json(host=HOST, album=AlbumId("a"), event_time=world.now(), source=doer, is_manual=False)[
+            "source"
+        ]
+
+    person = {"email": "alice@example.org", "name": "Alice", "sub": "alice", "is_admin": True}
+    assert source(album) == {**person, "report_provider": {"name": "Reports", "client_id": provider}}
+    assert source(other) == person

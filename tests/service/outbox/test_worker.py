@@ -109,9 +109,7 @@ def test_claims_at_once_share_the_tasks(world: OutboxWorld) -> None:
 def test_a_worker_that_dies_leaves_its_task_to_the_next_when_the_lease_is_over(world: OutboxWorld) -> None:
     add(world)
     lease = timedelta(minutes=2)
-    dead = world.database.run_blocking(
-        lambda tx: outbox.claim(tx, most={"mail": 1}, at=world.now(), lease=lease)
-    )
+    dead = world.database.run_blocking(lambda tx: outbox.claim(tx, most={"mail": 1}, at=world.now(), lease=lease))
     assert [task.attempt for task in dead] == [1]
     world.moved += lease - timedelta(seconds=1)
     assert world.deliver() == 0
@@ -129,9 +127,7 @@ def test_what_dies_in_its_last_attempt_is_given_up(world: OutboxWorld) -> None:
     add(world)
     lease = timedelta(minutes=2)
     for _ in range(MOST_ATTEMPTS):
-        assert world.database.run_blocking(
-            lambda tx: outbox.claim(tx, most={"mail": 1}, at=world.now(), lease=lease)
-        )
+        assert world.database.run_blocking(lambda tx: outbox.claim(tx, most={"mail": 1}, at=world.now(), lease=lease))
         world.moved += lease
     assert world.deliver() == 0
     guard = world.guard(None)

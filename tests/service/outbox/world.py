@@ -113,7 +113,7 @@ class OutboxWorld(World):
             outbox.MAIL: mail_sender(self.mailer, self.now),
             DIGEST: self.digests().send,
         }
-        return Outbox(self.database, self.now, senders, lease=lease)
+        return Outbox(self.database, self.now, senders, given_up=sender.given_up(), lease=lease)
 
     def digests(self, interval: timedelta = timedelta(hours=24)) -> Digests:
         return Digests(self.database, self.now, self.mailer, interval=interval, public_url=HOST)

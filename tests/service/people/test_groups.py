@@ -123,6 +123,8 @@ def test_a_viewer_token_has_the_groups_of_its_parent_until_that_ends(run: Run) -
         for viewer in (everything, of_album):
             assert await series_seen(served, viewer) == {series}
         assert await series_seen(served, without) == set()
+        ends = "SELECT extract(epoch FROM groups_until - issued_at) FROM viewer_tokens"
+        assert all(0 < seconds <= 600 for (seconds,) in served.world.rows(ends)), "as the access token does"
         served.world.execute("UPDATE viewer_tokens SET groups_until = now() - interval '1 second'")
         for viewer in (everything, of_album):
             found = await served.call("GET", f"/api/studies/{study}/series", token=viewer)

@@ -40,6 +40,28 @@ def test_everything_of_a_suspended_person_ends_at_once_and_comes_back_but_for_se
     run(body)
 
 
+def test_report_tokens_and_codes_do_not_come_back_with_their_person(run: Run) -> None:
+    async def body(served: Served) -> None:
+        album = await album_of(served, "alice", "bob")
+        served.world.execute(
+            "INSERT INTO report_providers (album_pk, client_id, name, url, created_at) "
+            "SELECT pk, 'provider', 'A provider', 'https://provider.example/', now() FROM albums WHERE id = :id",
+            id=album,
+        )
+        for secret, code in (("'of alice'", "NULL"), ("NULL", "'of alice'")):
+            served.world.execute(
+                "INSERT INTO report_tokens (provider_pk, user_pk, study_instance_uids, read_permission, "
+                "write_permission, redirect_uri, code_hash, secret_hash, issued_at, expires_at) "
+                f"SELECT p.pk, u.pk, '{{1.2}}', true, false, 'https://provider.example/', {code}, {secret}, now(), "
+                "now() + interval '1 hour' FROM report_providers p, users u WHERE u.sub = 'alice'"
+            )
+        assert (await as_root(served, "PUT", SUSPENSION, WHY)).status_code == 204
+        assert (await as_root(served, "DELETE", SUSPENSION)).status_code == 204
+        assert served.world.rows("SELECT revoked_at IS NOT NULL FROM report_tokens") == [(True,), (True,)]
+
+    run(body)
+
+
 def test_a_suspended_person_is_nobody_to_others(run: Run) -> None:
     async def body(served: Served) -> None:
         await known(served, "alice", "bob")

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from kheops.domain.profiles import Profile
 from kheops.domain.resources import InstanceRef
-from kheops.identity.own_tokens import hash_secret, new_secret
+from kheops.identity.own_tokens import hash_secret, new_secret, new_viewer_secret
 from kheops.ids import AlbumId, AlbumPk, UserPk, new_album_id, new_capability_id
 from kheops.storage.columns import INSTANCE_COLUMNS, SERIES_COLUMNS
 from kheops.storage.engine import Database
@@ -113,6 +113,19 @@ class Catalog:
             issued_at=LONG_AGO,
             not_before=LONG_AGO,
             expires_at=now + timedelta(hours=-1 if expired else 1),
+        )
+        return secret
+
+    def viewer(self, capability: str, study: str) -> str:
+        """Make a viewer token of a capability token, which reads everything of a study, and return its secret."""
+        secret = new_viewer_secret()
+        self.execute(
+            "INSERT INTO viewer_tokens (secret_hash, user_pk, capability_pk, study_instance_uid, source_inbox, "
+            "read_permission, write_permission, issued_at, expires_at) SELECT :secret, user_pk, pk, :study, false, "
+            "true, false, now(), now() + interval '1 hour' FROM capabilities WHERE secret_hash = :parent",
+            secret=hash_secret(secret, PEPPER.encode()),
+            study=study,
+            parent=hash_secret(capability, PEPPER.encode()),
         )
         return secret
 

@@ -10,7 +10,11 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.fileset import FileSet
+from sqlalchemy import Connection
 
+from kheops.domain.policy import ReadScope
+from kheops.domain.resources import SeriesFacts, SeriesRef
+from kheops.storage import catalog_contents
 from tests.contract.archive.objects import Stored, stored_object, study_of_series
 from tests.contract.archive.real_stores import RealStore
 from tests.service.read.catalog import Somebody
@@ -220,6 +224,61 @@ def test_what_differs_from_the_record_is_cut_and_what_the_store_lost_is_left_out
 
     service.run(use, store.new())
     assert len(service.catalog.rows("SELECT 1 FROM series WHERE dirty")) == 2
+
+
+def test_a_viewer_token_downloads_as_far_as_its_parent_does(
+    service: Service, store: RealStore, alice: Somebody
+) -> None:
+    (held,) = study_of_series(1)
+    put(service, store, held, alice)
+    study = held[0].ref.study_instance_uid
+    looking = service.catalog.token(alice.user)
+
+    async def use(running: Running) -> None:
+        path = path_of(held[0], "study")
+        by_viewer = service.catalog.viewer(alice.token, study)
+        assert files(await running.get(path, by_viewer, headers=ZIP)) == expected(*held)
+        only_looking = service.catalog.viewer(looking, study)
+        assert (await running.get(path, only_looking)).status == 200
+        refused = await running.get(path, only_looking, headers=ZIP)
+        unknown = await running.get("/studies/1.2.3.4.5", only_looking, headers=ZIP)
+        assert (refused.status, refused.told) == (403, unknown.told)
+        service.catalog.execute("UPDATE capabilities SET download_permission = false")
+        assert (await running.get(path, by_viewer, headers=ZIP)).status == 403
+
+    service.run(use, store.new())
+
+
+@pytest.mark.parametrize("withdraw", ["grant", "album's permission"])
+def test_what_is_withdrawn_while_an_archive_is_on_its_way_cuts_it(  # noqa: PLR0917 - fixtures
+    service: Service, store: RealStore, alice: Somebody, bob: Somebody, monkeypatch: pytest.MonkeyPatch, withdraw: str
+) -> None:
+    first, second = study_of_series(8, 8)
+    album = service.catalog.album(bob, admins=(alice,), download_series=True)
+    put(service, store, first, album)
+    put(service, store, second, album)
+    asked: list[SeriesRef] = []
+
+    def reach(tx: Connection, scope: ReadScope, ref: SeriesRef) -> SeriesFacts | None:
+        asked.append(ref)
+        if len(asked) == 2:
+            service.catalog.execute(
+                "DELETE FROM album_members WHERE NOT is_admin"
+                if withdraw == "grant"
+                else "UPDATE albums SET download_series = false"
+            )
+        return original(tx, scope, ref)
+
+    original = catalog_contents.reach_of_series
+    monkeypatch.setattr(catalog_contents, "reach_of_series", reach)
+
+    async def use(running: Running) -> None:
+        cut = await running.get(path_of(first[0], "study"), bob.token, headers=ZIP)
+        assert (cut.status, cut.complete) == (200, False)
+        assert not zipfile.is_zipfile(io.BytesIO(cut.body))
+        assert len(asked) == 2, "asked anew for each series"
+
+    service.run(use, store.new())
 
 
 def test_a_client_that_leaves_takes_the_stores_connections_with_it(

@@ -80,8 +80,15 @@ def without_the_hidden(postgres: Server, world: World, principal: str) -> Iterat
 
             gone = run(f"SELECT study_instance_uid, series_instance_uid FROM series WHERE pk IN ({hidden})").all()
             run(f"DELETE FROM series WHERE pk IN ({hidden})")
-            run(f"DELETE FROM albums WHERE kind = 'album' AND pk NOT IN ({reach})")
             me = f"SELECT pk FROM users WHERE sub = '{SUBJECTS.get(principal, '')}'"
+            # Who reads of a study only series that are hidden said nothing of it.
+            run(
+                "DELETE FROM comments c WHERE c.study_instance_uid IS NOT NULL AND NOT c.is_private AND c.user_pk NOT "
+                f"IN ({me}) AND NOT EXISTS (SELECT 1 FROM album_members m JOIN album_series x USING (album_pk) "
+                "JOIN series s ON s.pk = x.series_pk AND s.study_instance_uid = c.study_instance_uid "
+                "WHERE m.user_pk = c.user_pk)"
+            )
+            run(f"DELETE FROM albums WHERE kind = 'album' AND pk NOT IN ({reach})")
             run(f"DELETE FROM comments WHERE is_private AND user_pk NOT IN ({me}) AND to_user_pk NOT IN ({me})")
             run(f"UPDATE album_series SET is_favorite = false WHERE album_pk NOT IN ({reach})")
             keep = "'link'" if principal == "link" else "''"

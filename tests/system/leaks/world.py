@@ -49,7 +49,12 @@ def _say_and_mark(alice: httpx.Client, dave: httpx.Client, places: dict[str, Pla
     """Comment and mark where others see it and where they must not."""
     shared, own, daves = places["shared"], places["alice's own study"], places["dave's shared study"]
     albums = {**albums, "mine": albums["alice's own"], "daves": albums["dave's"]}
+    # Dave reads of the shared study only what the others of the shared album do not see.
+    hidden = places["hidden in a shared study"]
+    sent = alice.put(f"/studies/{hidden.study}/series/{hidden.series}/users/dave")
+    assert sent.status_code == 201, sent.text
     for client, path, to_user in (
+        (dave, f"/studies/{shared.study}/comments", None),
         (alice, f"/studies/{shared.study}/comments", None),
         (alice, f"/studies/{shared.study}/comments", "bob"),
         (alice, f"/studies/{shared.study}/comments", "alice"),

@@ -18,6 +18,20 @@ def _settings(**changes: object) -> IssuerSettings:
 
 
 @pytest.mark.parametrize(
+    ("address", "domains"),
+    [
+        ("\u212aevin@hospital.example", ("hospital.example",)),
+        ("k\u00e9vin@hospital.example", ("*",)),
+        ("kevin@\u212aliniek.example", ("kliniek.example",)),
+        ("kevin@stra\u00dfe.example", ("strasse.example",)),
+    ],
+)
+def test_an_address_beyond_ascii_is_never_verified(address: str, domains: tuple[str, ...]) -> None:
+    profile = profile_of({"email": address, "email_verified": True}, _settings(email_domains=domains))
+    assert (profile.email, profile.email_verified) == (address, False)
+
+
+@pytest.mark.parametrize(
     ("claims", "changes", "verified"),
     [
         ({"email_verified": True}, {}, True),

@@ -34,6 +34,8 @@ class Receiver:
     headers: dict[str, str] = field(default_factory=dict)
     hold: Callable[[], None] = lambda: None
     """Called before an answer is sent."""
+    connected: Callable[[int], object] = lambda port: None
+    """Called with the port that a request came from."""
 
     @property
     def url(self) -> str:
@@ -50,10 +52,13 @@ def receiver() -> Iterator[Receiver]:
     kept = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             headers = {name.lower(): value for name, value in self.headers.items()}
             kept.got.append(Got(self.command, self.path, headers, body))
+            kept.connected(self.client_address[1])
             status = kept.statuses.pop(0) if kept.statuses else kept.status
             kept.hold()
             try:

@@ -78,6 +78,9 @@ def fetch(url: str, most: int = 1000) -> Callable[[OutboundGuard], Awaitable[byt
         "https://example.org\\@127.0.0.1/",
         "https://example.org/\r\nHost: inside",
         "https://exämple.org/",
+        "https://xn--/",
+        "https://xn--a/",
+        "https://[1::2::3]/",
         f"https://example.org/{'x' * 1024}",
     ],
 )
@@ -233,3 +236,37 @@ def test_refused_and_silent_are_not_told_apart() -> None:
             run(guard, post(url))
         errors.append((raised.value.code, raised.value.detail))
     assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize("host", ["a..b", ".", "a" * 300, "1.2.3.4.5"])
+def test_a_name_that_no_resolver_takes_is_an_error_like_any_other(host: str) -> None:
+    with pytest.raises((OutboundError, BadRequestError)):
+        run(OutboundGuard(), post(f"https://{host}/"))
+
+
+def test_a_proxy_of_the_environment_is_not_used(far: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    # It would resolve the name anew, and connect wherever that leads.
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://{far.destination}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    resolve, _ = answering(["127.0.0.1"])
+    with pytest.raises(OutboundError):
+        run(OutboundGuard(allowed=["hook.example:9"], resolve=resolve), post("http://hook.example:9/"))
+    assert far.got == []
+
+
+def test_no_connection_is_kept_for_another_name_of_the_same_address(far: Receiver) -> None:
+    # Over TLS, the certificate of a kept connection is the first name's, and nobody looks at the second's.
+    ports: list[int] = []
+    far.connected = ports.append
+    resolve, _ = answering(["127.0.0.1"])
+    guard = OutboundGuard(allowed=[f"{name}.example:{far.port}" for name in ("one", "two")], resolve=resolve)
+
+    async def both(guard: OutboundGuard) -> None:
+        for name in ("one", "two"):
+            body = await guard.fetch(f"http://{name}.example:{far.port}/", accept="application/json", most=1000)
+            assert body == far.answer
+
+    run(guard, both)
+    assert len(set(ports)) == 2

@@ -20,7 +20,7 @@ async def check_store(process: Process) -> AsyncIterator[Finding]:
     settings = process.settings
     if await process.archive.ready():
         yield Finding.ok("store", "The DICOM store answers a search.")
-        if settings.store_kind == "dicomweb" and await asyncio.to_thread(_is_open, settings.store_url):
+        if settings.store_kind != "google" and await asyncio.to_thread(_is_open, settings.store_url):
             yield Finding.warning(
                 "store",
                 "The DICOM store answers also without our password.",
@@ -49,6 +49,12 @@ def _why(store_url: str, authorization: dict[str, str]) -> Finding:
             "store",
             f"The DICOM store refuses us with {status}.",
             "Mend KHEOPS_STORE_USER and KHEOPS_STORE_PASSWORD, or what that user may do in the store.",
+        )
+    if status in {200, 204}:
+        return Finding.fault(
+            "store",
+            "The DICOM store answers a search, but not through its application entity AS_RECEIVED.",
+            "Give the DCM4CHEE that entity, with QIDO-RS and WADO-RS, as its shipped configuration does.",
         )
     return Finding.fault(
         "store",

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.requests import Request
 
@@ -13,6 +13,7 @@ from kheops.dicomweb.media_types import (
     FRAME_TYPES,
     ZIP,
     Accept,
+    Choice,
     negotiate_bulkdata,
     negotiate_dicom,
     negotiate_frames,
@@ -21,6 +22,7 @@ from kheops.dicomweb.media_types import (
 from kheops.dicomweb.resources import Bulkdata, Frames, Series, SopInstance, Study
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.domain.uses import UseKind
+from kheops.services.retrieve import Way
 from kheops.web.call import AsgiResponse, Call
 from kheops.web.declaration import Answer, Declaration
 from kheops.web.dicomweb.export import CHOSEN, export
@@ -70,26 +72,27 @@ BULKDATA: Final = Declaration(
     errors=(406, 416, 429, 502),
     open_query=True,
 )
+_TAG: Final = re.compile(r'(?:W/)?("[!#-~]{1,128}")', re.ASCII)
 _RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})", re.ASCII)
 """One range of bytes. Several, or anything else, is ignored, as RFC 9110 section 14.2 permits."""
 
 
 async def retrieve_study(call: Call, resource: Study) -> AsgiResponse:
     """Answer ``GET /studies/{S}``."""
-    choice = negotiate_dicom(accept(call))
-    if choice.media_type == ZIP:
+    way = _way(call, negotiate_dicom, accept(call))
+    if way.choice.media_type == ZIP:
         return await export(call, resource)
     asking = asked(call, UseKind.READ_PIXELS)
-    return await _passed_on(call, partial(call.process.retrieval.study, asking, resource.study_instance_uid, choice))
+    return await _passed_on(call, partial(call.process.retrieval.study, asking, resource.study_instance_uid, way))
 
 
 async def retrieve_series(call: Call, resource: Series) -> AsgiResponse:
     """Answer ``GET /studies/{S}/series/{R}``."""
-    choice = negotiate_dicom(accept(call))
-    if choice.media_type == ZIP:
+    way = _way(call, negotiate_dicom, accept(call))
+    if way.choice.media_type == ZIP:
         return await export(call, resource)
     asking = asked(call, UseKind.READ_PIXELS)
-    return await _passed_on(call, partial(call.process.retrieval.series, asking, series_ref(resource), choice))
+    return await _passed_on(call, partial(call.process.retrieval.series, asking, series_ref(resource), way))
 
 
 async def retrieve_instance(call: Call, resource: SopInstance) -> AsgiResponse:
@@ -99,22 +102,22 @@ async def retrieve_instance(call: Call, resource: SopInstance) -> AsgiResponse:
 
 async def retrieve_as(call: Call, resource: SopInstance, accepted: Accept) -> AsgiResponse:
     """Answer with an instance in a form that ``accepted`` names."""
-    choice = negotiate_instance(accepted)
+    way = _way(call, negotiate_instance, accepted)
     asking = asked(call, UseKind.READ_PIXELS)
-    return await _passed_on(call, partial(call.process.retrieval.instance, asking, instance_ref(resource), choice))
+    return await _passed_on(call, partial(call.process.retrieval.instance, asking, instance_ref(resource), way))
 
 
 async def retrieve_frames(call: Call, resource: Frames) -> AsgiResponse:
     """Answer ``GET .../frames/{list}``."""
-    choice = negotiate_frames(accept(call), count=len(resource.frames))
+    way = _way(call, partial(negotiate_frames, count=len(resource.frames)), accept(call))
     asking = asked(call, UseKind.READ_PIXELS)
     ref = instance_ref(resource.instance)
-    return await _passed_on(call, partial(call.process.retrieval.frames, asking, ref, resource.frames, choice))
+    return await _passed_on(call, partial(call.process.retrieval.frames, asking, ref, resource.frames, way))
 
 
 async def retrieve_bulkdata(call: Call, resource: Bulkdata) -> AsgiResponse:
     """Answer ``GET .../bulkdata/{path}``."""
-    choice = negotiate_bulkdata(accept(call))
+    way = _way(call, negotiate_bulkdata, accept(call))
     return await _passed_on(
         call,
         partial(
@@ -122,7 +125,7 @@ async def retrieve_bulkdata(call: Call, resource: Bulkdata) -> AsgiResponse:
             asked(call, UseKind.READ_PIXELS),
             instance_ref(resource.instance),
             resource.path,
-            choice,
+            way,
             byte_range=_byte_range(call.request),
         ),
     )
@@ -142,8 +145,31 @@ async def _passed_on(call: Call, opening: Callable[[], Awaitable[ArchiveStream]]
     return await streamed(call, opening, headers=list(ANSWER_HEADERS))
 
 
+class _Negotiate(Protocol):
+    """One of the negotiations of `kheops.dicomweb.media_types`."""
+
+    def __call__(self, accept: Accept, /, *, stored: str | None = None) -> Choice: ...
+
+
+def _way(call: Call, negotiate: _Negotiate, accepted: Accept) -> Way:
+    def fitting(stored: str) -> Choice:
+        return negotiate(accepted, stored=stored)
+
+    return Way(negotiate(accepted), fitting, _known(call.request))
+
+
+def _known(request: Request) -> frozenset[str]:
+    """Return the validators that the caller has, by ``If-None-Match`` (RFC 9110 section 13.1.2), without ``W/``.
+
+    ``*`` is of no use here: it asks whether there is anything at all, which is told by the answer itself.
+    """
+    if "if-none-match" not in request.headers:
+        return frozenset()
+    return frozenset(_TAG.findall(",".join(request.headers.getlist("if-none-match"))))
+
+
 def _byte_range(request: Request) -> str | None:
-    # No answer has a validator, so that no If-Range can hold and the whole is due (RFC 9110 section 13.1.5).
+    # No answer has a strong validator, so that no If-Range can hold and the whole is due (RFC 9110 section 13.1.5).
     values = request.headers.getlist("range")
     if len(values) != 1 or "if-range" in request.headers or _RANGE.fullmatch(values[0]) is None:
         return None

@@ -29,10 +29,10 @@ async def notified(call: Call) -> Response:
     if call.process.settings.store_kind != "google":
         raise RouteNotFoundError
     message = _member(await _push(call), "message")
-    data, attributes = message.get("data"), message.get("attributes") or {}
-    if not isinstance(data, str) or not isinstance(attributes, dict):
-        raise BadRequestError("The message has no data, or attributes that are no object.")
-    notification = parse_notification(data, attributes)
+    data = message.get("data")
+    if not isinstance(data, str):
+        raise BadRequestError("The message must have data.")
+    notification = parse_notification(data, _attributes(message))
     if notification.is_of(call.process.settings.store_url):
         await call.process.store_notifications.take(notification)
     else:
@@ -50,6 +50,19 @@ async def _push(call: Call) -> Mapping[str, object]:
     if "ce-type" in headers:
         _require_published(headers["ce-type"])
     return body
+
+
+def _attributes(message: Mapping[str, object]) -> Mapping[str, str]:
+    """Return the attributes of a message, which are texts; the older form has none."""
+    found = message.get("attributes")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise BadRequestError("The attributes must be an object.")
+    texts = {name: value for name, value in found.items() if isinstance(value, str)}
+    if texts != found:
+        raise BadRequestError("The attributes must be texts.")
+    return texts
 
 
 def _require_published(kind: object) -> None:
