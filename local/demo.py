@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from typing import Final
@@ -11,19 +12,24 @@ from local.processes import ProcessError, unwinding_on_signals
 from local.provider import ADMINISTRATORS
 from local.stack import Stack, StackRunningError
 
-__all__ = ["main"]
+__all__ = ["containers_hint", "main"]
 
 _WATCH_SECONDS: Final = 1.0
 
 
 def main() -> int:
-    """Run the demo and return the exit status: 0 after Ctrl-C, 1 when something failed."""
+    """Run the demo and return the exit status: 0 after Ctrl-C or ``kill``, 1 when something failed."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--store", choices=("emulator", "orthanc"), default="emulator", help="the DICOM store")
     parser.add_argument("--idp", choices=("canaille", "keycloak"), default="canaille", help="the login provider")
     arguments = parser.parse_args()
+    if shutil.which("docker") is not None:
+        _say(containers_hint())
     try:
-        with unwinding_on_signals(), Stack("demo", store=arguments.store, idp=arguments.idp, say=_say) as stack:
+        with (
+            unwinding_on_signals(status=0),
+            Stack("demo", store=arguments.store, idp=arguments.idp, say=_say) as stack,
+        ):
             print(_welcome(stack), flush=True)
             return _watch(stack)
     except KeyboardInterrupt:
@@ -31,6 +37,13 @@ def main() -> int:
     except (PortTakenError, ProcessError, StackRunningError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+
+
+def containers_hint() -> str:
+    """Return what is said where Docker is at hand."""
+    return (
+        "Docker is here too: `docker compose -f local/compose.yaml up` runs the same with DCM4CHEE, Keycloak and OHIF."
+    )
 
 
 def _say(text: str) -> None:

@@ -1,5 +1,8 @@
 """Every HTTP handler of ``functions/`` in one process under one public address, as the load balancer does it.
 
+It also does what a scheduler does elsewhere, the purge among it, unless ``LOCAL_PURGE`` is ``by-hand``: tests of the
+purge have it to themselves.
+
 Which path goes to which service is the routing of the URL map: the data plane has ``/api/studies``, ``/api/series``,
 ``/api/instances`` and ``/api/wado`` (and the same below ``/api/link/{token}``), the control plane the rest of
 ``/api`` and ``/.well-known``, the web pages everything else.
@@ -7,6 +10,7 @@ Which path goes to which service is the routing of the URL map: the data plane h
 
 import asyncio
 import importlib.util
+import os
 import re
 import sys
 from pathlib import Path
@@ -65,7 +69,7 @@ class Gateway:
                 return
         process = await open_process()
         scheduled = [
-            asyncio.create_task(maintain_forever(process)),
+            asyncio.create_task(maintain_forever(process, purges=os.environ.get("LOCAL_PURGE") != "by-hand")),
             asyncio.create_task(process.outbox.run_forever()),
         ]
         await send({"type": "lifespan.startup.complete"})

@@ -26,6 +26,7 @@ __all__ = [
     "KeycloakSecrets",
     "people_of_the_realm",
     "start_keycloak",
+    "start_options",
     "why_not_here",
 ]
 
@@ -158,6 +159,8 @@ def start_keycloak(
         raise ProcessError(f"{reason}.")
     filled_in = {
         "KHEOPS_PUBLIC_URL": public_url,
+        # A viewer of its own address is in local/compose.yaml only.
+        "KHEOPS_VIEWER_URL": public_url,
         "KHEOPS_CLIENT_SECRET": web_client.client_secret or "",
         "KHEOPS_SCRIPT_REDIRECT": script_client.redirect_uris[0],
         "KHEOPS_SERVICE_SECRET": secrets.service_client,
@@ -168,12 +171,8 @@ def start_keycloak(
     processes.start(
         "keycloak",
         [
-            *("sh", str(folder / "bin" / "kc.sh"), "start", "--optimized", "--import-realm"),
-            *("--http-enabled=true", "--http-host=127.0.0.1", f"--http-port={port}"),
-            # Browsers and `iss` have this address; whoever asks at another gets that one for tokens and keys.
-            *(f"--hostname={address}", "--hostname-backchannel-dynamic=true"),
-            # The other kinds look for further nodes on every network of the machine.
-            "--cache=local",
+            *("sh", str(folder / "bin" / "kc.sh"), "start", "--optimized"),
+            *start_options(address=address, host="127.0.0.1", port=port),
         ],
         ready=lambda: answers_http(f"{keycloak.issuer}/.well-known/openid-configuration"),
         environment={
@@ -188,6 +187,25 @@ def start_keycloak(
         deadline_seconds=_START_SECONDS,
     )
     return keycloak
+
+
+def start_options(*, address: str, host: str, port: int) -> list[str]:
+    """Return the options of ``kc.sh start``, here and in ``local/compose.yaml``.
+
+    Parameters
+    ----------
+    address
+        How browsers reach it.
+    host, port
+        Where it listens.
+    """
+    return [
+        *("--import-realm", "--http-enabled=true", f"--http-host={host}", f"--http-port={port}"),
+        # Browsers and `iss` have this address; whoever asks at another gets that one for tokens and keys.
+        *(f"--hostname={address}", "--hostname-backchannel-dynamic=true"),
+        # The other kinds look for further nodes on every network of the machine.
+        "--cache=local",
+    ]
 
 
 def _prepare(folder: Path, filled_in: str) -> None:

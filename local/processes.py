@@ -280,15 +280,16 @@ def _with_parent_death(command: Sequence[str], *, run_as: RunAs | None, stop_sig
 
 
 @contextlib.contextmanager
-def unwinding_on_signals() -> Iterator[None]:
+def unwinding_on_signals(*, status: int | None = None) -> Iterator[None]:
     """Let SIGTERM, SIGHUP and SIGINT end the program as Ctrl-C does: through every ``finally`` and ``with``.
 
+    SIGTERM and SIGHUP end it with ``status``, by default 128 and the signal's number; SIGINT is `KeyboardInterrupt`.
     A shell that is not interactive starts what runs in its background with SIGINT ignored, and Python leaves it so.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
         del frame
-        sys.exit(128 + number)
+        sys.exit(128 + number if status is None else status)
 
     handlers = {signal.SIGTERM: leave, signal.SIGHUP: leave, signal.SIGINT: signal.default_int_handler}
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     )
     store_transcodes: bool | None = Field(
         default=None,
-        description="Whether the store is asked for objects and frames in another transfer syntax than theirs. Without it: "
+        description="Whether the store is asked for another transfer syntax than the stored one. Without it: "
         "`google` is, `dicomweb` is not.",
     )
     streams_per_person: int = Field(

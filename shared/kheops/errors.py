@@ -174,11 +174,15 @@ class MissingCredentialsError(UnauthenticatedError):
 
     code = "missing-credentials"
 
+    def __init__(self) -> None:
+        super().__init__("Send a token in the Authorization header: as Bearer, or as the password of Basic.")
+
 
 class InvalidTokenError(UnauthenticatedError):
     """A credential was sent that is malformed, unknown, expired, revoked or not for us.
 
-    ``reason`` is for the log only; callers see the same answer for all of them.
+    ``reason`` is for the log only; callers see the same answer for all of them, but who is suspended is told
+    so by the page of their login.
     """
 
     code = "invalid-token"

@@ -1,6 +1,4 @@
-"""That the stand-in for DCM4CHEE has the habits that its table names: an adapter that passes against it proves little
-otherwise.
-"""
+"""That the stand-in for DCM4CHEE has the habits that its table names."""
 
 import io
 from collections.abc import Iterator, Mapping

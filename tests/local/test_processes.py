@@ -127,6 +127,24 @@ def test_children_end_when_the_parent_is_killed(tmp_path: Path, number: signal.S
         assert _gone(child)
 
 
+@pytest.mark.parametrize(("given", "status"), [("", 143), ("status=0", 0)])
+def test_termination_ends_the_program_with_the_status_that_was_chosen(given: str, status: int) -> None:
+    program = (
+        "import time\n"
+        "from local.processes import unwinding_on_signals\n"
+        f"with unwinding_on_signals({given}):\n"
+        "    print('up', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=_REPOSITORY, text=True
+    ) as ended:
+        assert ended.stdout is not None
+        assert ended.stdout.readline() == "up\n"
+        ended.send_signal(signal.SIGTERM)
+        assert ended.wait(10) == status
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_children_end_with_a_parent_in_the_background_of_a_script(tmp_path: Path, number: signal.Signals) -> None:
     # Such a shell starts it with SIGINT ignored, and the children would ignore it as well.

@@ -170,6 +170,7 @@ def start_system(
             "KHEOPS_SESSION_KEY": "session-key-of-the-tests-0123456789abcdef",
             "KHEOPS_ALLOWED_ORIGINS": "https://viewer.example",
             "KHEOPS_EMAIL_FROM_USERINFO": "false",
+            "LOCAL_PURGE": "by-hand",
             **dicom.settings,
             **(settings or {}),
         }

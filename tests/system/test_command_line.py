@@ -129,7 +129,9 @@ def test_album_is_made_shared_and_taken_back(system: System, tmp_path: Path) -> 
     assert ann.run("albums", "add", album, "cli-member@example.org", "--admin").out == "Done.\n"
     (listed,) = ben.run("albums", "list", "--json").json()
     assert (listed["album_id"], listed["name"], listed["is_admin"]) == (album, "Tumour board", True)
-    assert "description: Each Monday" in ben.run("albums", "show", album).out
+    shown = ben.run("albums", "show", album).out
+    assert "description: Each Monday" in shown
+    assert {"modalities: CT", "is_admin: yes", "is_favorite: no"} <= set(shown.splitlines())
     assert {each["email"] for each in ann.run("albums", "members", album, "--json").json()} == {
         "cli-chair@example.org",
         "cli-member@example.org",
@@ -137,12 +139,30 @@ def test_album_is_made_shared_and_taken_back(system: System, tmp_path: Path) -> 
     assert [each["StudyInstanceUID"] for each in ben.run("studies", "--album", album, "--json").json()] == [study]
     happened = {each.get("mutation_type") for each in ann.run("albums", "events", album, "--json").json()}
     assert {"CREATE_ALBUM", "IMPORT_SERIES", "ADD_USER"} <= happened
+    added = next(line for line in ann.run("albums", "events", album).out.splitlines() if "ADD_USER" in line)
+    assert "cli-chair" in added.lower().partition("mutation")[0]
+    assert "cli-member" in added.lower().partition("add_user")[2]
     assert ben.run("download", tmp_path / "bens", "--album", album, "--json").json()["retrieved"] == 3
     assert ann.run("albums", "remove", album, "cli-member@example.org").code == 0
     gone = ben.run("download", tmp_path / "later", "--album", album)
     assert (gone.code, gone.out) == (5, "")
     assert ann.run("albums", "delete", album, "--json").json() == {"done": True}
     assert ann.run("albums", "show", album).code == 5
+
+
+def test_groups_of_an_album_are_listed_and_in_its_history(system: System, tmp_path: Path) -> None:
+    ann = _command(system, tmp_path, "cli-head")
+    album = ann.run("albums", "create", "Ward").out.strip()
+    with system.client("cli-head") as client:
+        assert client.put(f"/albums/{album}/groups/radiology").status_code == 201
+    (group,) = ann.run("albums", "groups", album, "--json").json()
+    assert group["group"] == "radiology"
+    for command in ("members", "groups"):
+        lines = [line.split() for line in ann.run("albums", command, album).out.splitlines()]
+        assert lines[-2:] == [["GROUP", "ISSUER"], ["radiology", group["issuer"]]]
+    assert len(ann.run("albums", "members", album, "--json").json()) == 1, "people alone"
+    (added,) = (line for line in ann.run("albums", "events", album).out.splitlines() if "ADD_GROUP" in line)
+    assert "radiology" in added
 
 
 def test_study_is_given_to_a_person(system: System, tmp_path: Path) -> None:
@@ -200,7 +220,10 @@ def test_token_does_what_it_says_until_it_is_revoked(system: System, tmp_path: P
         (["studies", "--album", "AAAAAAAAAA"], 5, ""),
         (["studies", "--album", "AAAAAAAAAA", "--inbox"], 2, "do not go together"),
         (["studies", "--key", "StudyDescription"], 2, "no key to search by"),
-        (["studies", "--date", "yesterday"], 5, ""),
+        (["studies", "--date", "yesterday"], 2, "--date"),
+        (["studies", "--date", "2026"], 2, "--date"),
+        (["studies", "--date", "20260230-"], 2, "--date"),
+        (["studies", "--date", "-"], 2, "--date"),
         (["studies", "--limit", "0"], 2, "--limit"),
         (["studies", "--token-file", "/nowhere/token"], 2, "cannot be read"),
         (["studies", "--server", "http://kheops.example.org"], 2, "no address of an installation"),

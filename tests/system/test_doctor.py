@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +26,7 @@ from kheops.clock import Clock
 from kheops.jobs.doctor.examination import examine
 from kheops.jobs.doctor.finding import Finding, Level
 from local.stack import Stack
+from tests.fakes.loopback import Answer, serve
 from tests.system.command import Command
 
 Change = Callable[[dict[str, str]], None]
@@ -133,6 +135,12 @@ def test_misconfiguration_is_found_and_told_in_words(
     assert "wwwwww" not in str(findings)
 
 
+def test_dcm4chee_without_its_second_entity_is_found(examined: Callable[..., list[Finding]]) -> None:
+    with serve(lambda asked: Answer([], 200 if "/aets/DCM4CHEE/" in asked.path else 404)) as origin:
+        findings = examined(_set(STORE_KIND="dcm4chee", STORE_URL=f"{origin}/dcm4chee-arc/aets/DCM4CHEE/rs"))
+    assert "AS_RECEIVED" in _faults(findings)["store"]
+
+
 def test_issuer_with_a_slash_too_much_is_found(stack: Stack, examined: Callable[..., list[Finding]]) -> None:
     assert "names another issuer" in _faults(examined(_issuer(issuer=f"{stack.issuer}/")))["issuer"]
 
@@ -142,13 +150,56 @@ def test_services_with_other_settings_are_found(examined: Callable[..., list[Fin
     assert "trusts other issuers" in _faults(findings)["public address"]
 
 
+@pytest.mark.parametrize(
+    ("credentials", "words"),
+    [
+        (None, ("No credentials", "GOOGLE_APPLICATION_CREDENTIALS")),
+        ("/nowhere/key.json", ("No credentials", "GOOGLE_APPLICATION_CREDENTIALS")),
+        ("unreachable", ("No access token", "TransportError")),
+    ],
+)
+def test_credentials_of_google_that_are_missing_are_told_from_a_wrong_store(
+    examined: Callable[..., list[Finding]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    credentials: str | None,
+    words: tuple[str, ...],
+) -> None:
+    def google(variables: dict[str, str]) -> None:
+        for name in ("KHEOPS_STORE_USER", "KHEOPS_STORE_PASSWORD", "KHEOPS_ORTHANC_URL"):
+            variables.pop(name, None)
+        variables["KHEOPS_STORE_KIND"] = "google"
+        variables["KHEOPS_STORE_URL"] = (
+            "https://healthcare.googleapis.com/v1/projects/p/locations/l/datasets/d/dicomStores/s"
+        )
+
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    if credentials == "unreachable":
+        file = tmp_path / "user.json"
+        person = {"client_id": "i", "client_secret": "s", "refresh_token": "r", "type": "authorized_user"}
+        file.write_text(json.dumps({**person, "token_uri": "http://127.0.0.1:1/"}), "utf-8")
+        credentials = str(file)
+    if credentials is not None:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", credentials)
+    told = _faults(examined(google))["store"]
+    assert all(each in told for each in words), told
+    assert "KHEOPS_STORE_URL" not in told
+
+
+@pytest.mark.parametrize("token", ["bogus", "a.b.c", ""])
+def test_token_that_is_no_jwt_is_told_so(examined: Callable[..., list[Finding]], token: str) -> None:
+    assert "no JWT" in _faults(examined(token=token))["token"]
+
+
 def test_token_for_somebody_else_is_told_from_others(stack: Stack, examined: Callable[..., list[Finding]]) -> None:
     token = stack.access_token("alice")
     audience = _faults(examined(_issuer(audiences=["another"]), token=token))["audience"]
     assert "accepted" in audience
     assert "another" in audience
     assert token not in audience
-    assert "of no issuer" in _faults(examined(token="what is this"))["token"]
+    assert "no JWT" in _faults(examined(token="what is this"))["token"]
     late = _faults(examined(token=token, at=lambda: clock.now() + timedelta(hours=3)))
     assert "expired" in late["token"]
 

@@ -1,5 +1,6 @@
 """Links over the running system: what a visitor sees, what ends it, and the page in a real browser."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def test_a_visitor_only_reads(system: System) -> None:
             ("GET", "/albums", None),
             ("POST", "/links", {"title": "x", "study": place.study}),
             ("GET", "/links", None),
-            ("POST", "/capabilities", {"title": "x", "scope_type": "user"}),
+            ("POST", "/capabilities", {"title": "x", "scope_type": "user", "read_permission": "true"}),
             ("GET", "/inboxinfo", None),
         ):
             assert client.request(method, path, data=form).status_code == 403, (method, path)
@@ -285,6 +286,9 @@ def test_the_page_opens_a_link_and_keeps_its_secret(system: System, tab: Tab) ->
     assert "Doe, Dr. Jane" in text
     assert place.study in text
     assert f"'{system.url}/api/studies/{place.study}'" in text
+    assert "'Accept: application/zip'" in text
+    assert re.search(r"Open until \d{4}-\d\d-\d\d \d\d:\d\d UTC;", text)
+    assert tab.run("[...document.querySelectorAll('.secret')].every(e => e.scrollWidth <= e.clientWidth)")
     requests = _requests(tab)
     assert {each["url"].partition("/api/")[1] for each in requests} == {"", "/api/"}
     assert not [each for each in requests if link["secret"] in each["url"]]

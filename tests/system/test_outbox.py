@@ -139,8 +139,13 @@ def test_a_digest_arrives_in_the_folder_of_mails(system: System, hooked: str) ->
         assert bob.patch(f"/albums/{hooked}", data={"notificationNewComment": "true"}).status_code == 200
         subprocess.run(command, env=environment, check=True, timeout=60, stdout=subprocess.DEVNULL)
         assert alice.post(f"/albums/{hooked}/comments", data={"comment": "Xq^Unmistakable"}).status_code == 204
-    system.run_sql("UPDATE notification_digests SET covered_until = covered_until - interval '2 minutes'")
-    system.run_sql("UPDATE album_members SET joined_at = joined_at - interval '2 minutes'")
+    # As if it had been ten minutes ago: a digest leaves out what may not be committed yet.
+    earlier = "- interval '10 minutes'"
+    system.run_sql(
+        f"UPDATE notification_digests SET covered_until = covered_until {earlier}, begun_at = begun_at {earlier}"
+    )
+    system.run_sql(f"UPDATE album_members SET joined_at = joined_at {earlier}")
+    system.run_sql(f"UPDATE comments SET at = at {earlier}")
     subprocess.run(command, env=environment, check=True, timeout=60, stdout=subprocess.DEVNULL)
     assert until(lambda: any(folder.glob("*.eml")))
     text = next(folder.glob("*.eml")).read_text("utf-8")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -95,3 +96,27 @@ def test_a_legal_hold_keeps_an_orphan_from_the_purge(system: System) -> None:
         assert purged.returncode == 0, purged.stderr
         assert _in_store(system, study, series)
         assert alice.put(f"/studies/{study}/series/{series}").status_code == 201
+
+
+def test_local_stack_purges_by_itself_what_was_deleted_for_good(
+    postgres: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("local-purge")
+    with start_system(postgres, folder, settings={"LOCAL_PURGE": "each-minute"}) as system:
+        study, series = new_uid(), new_uid()
+        file = a_file(study=study, series=series, instance=new_uid())
+        assert system.store_files("alice", file).status_code == 200
+        administrator = system.token("root", groups=["administrators"])
+        with system.client(token=administrator) as client:
+            deleted = client.delete(f"/studies/{study}", headers={"Admin-Action": "permanent"})
+        assert deleted.status_code == 204
+        # The minute's work is done at the start too, so that nothing has to wait for a minute here.
+        system.processes.stop(system.services)
+        system.restart()
+        limit = time.monotonic() + 20
+        while _in_store(system, study, series) or system.store_files("alice", file).status_code != 200:
+            assert time.monotonic() < limit, system.log_text()[-2000:]
+            time.sleep(0.3)
+        assert [row[0] for row in system.run_sql("SELECT reason FROM audit WHERE kind = 'purge' ORDER BY at")][
+            -1
+        ] == "done"

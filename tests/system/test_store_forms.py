@@ -158,6 +158,13 @@ def test_a_conflict_is_told_with_its_tags_and_borne_where_asked(system: System) 
         assert post(system, "conflicting", body, RELATED, f"/studies?skipVerify{value}").status_code == 200
 
 
+def test_metadata_without_a_data_set_is_told_as_that(running: System) -> None:
+    body = b"--b\r\nContent-Type: application/dicom+json\r\n\r\n[]\r\n--b--\r\n"
+    answer = post(running, "owner", body, 'multipart/related; type="application/dicom+json"; boundary=b', "/studies")
+    assert answer.status_code == 400
+    assert "without a data set" in answer.json()["detail"]
+
+
 def test_an_administrator_deletes_for_good_and_nobody_else_learns_anything(running: System) -> None:
     study, series, uid = new_uid(), new_uid(), new_uid()
     assert running.store_files("owner", a_file(study=study, series=series, instance=uid)).status_code == 200
@@ -177,7 +184,7 @@ def test_an_administrator_deletes_for_good_and_nobody_else_learns_anything(runni
             held = root.put(f"/legalholds/{series}", data={"reason": "A case"})
             assert held.status_code in {200, 201, 204}, held.text
             assert root.delete(f"/studies/{study}", headers=permanent).status_code == 409
-            ended = root.delete(f"/legalholds/{series}", params={"reason": "Over"})
+            ended = root.delete(f"/legalholds/{series}", headers={"Admin-Reason": "Over"})
             assert ended.status_code == 204, ended.text
             assert root.delete(f"/studies/{study}/series/{series}", headers=permanent).status_code == 204
             assert root.delete(f"/studies/{study}/series/{series}", headers=permanent).status_code == 404

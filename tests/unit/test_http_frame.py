@@ -87,7 +87,7 @@ def test_a_preflight_is_told_from_a_question_for_capabilities() -> None:
     assert not is_preflight("OPTIONS", Headers({"origin": "https://viewer.example"}))
     assert not is_preflight("GET", asked)
     allowed = dict(preflight_headers(asked, ALLOWED))[b"access-control-allow-headers"]
-    for header in (b"authorization", b"accept", b"content-type", b"range", b"if-none-match"):
+    for header in (b"authorization", b"accept", b"content-type", b"range", b"if-none-match", b"admin-reason"):
         assert header in allowed
 
 

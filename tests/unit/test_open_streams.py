@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -11,7 +13,8 @@ from kheops.domain.principals import LinkVisit, Person, ViewerToken
 from kheops.errors import ArchiveUnavailableError, TooManyRequestsError
 from kheops.ids import LinkId, LinkPk, LinkVisitPk, StudyInstanceUID, UserPk, ViewerTokenPk
 from kheops.services.open_streams import OpenStreams, StreamHolder, StreamPlace
-from kheops.web.pixels import PixelResponse
+from kheops.web.call import Call
+from kheops.web.pixels import PixelResponse, streamed
 
 ALICE, BOB = StreamHolder(UserPk(1)), StreamHolder(UserPk(2))
 
@@ -185,3 +188,29 @@ def test_visitors_of_a_link_share_its_places_and_leave_their_hosts_alone() -> No
         held.append(await streams.take(StreamHolder.of(viewer)))
 
     _run(use, patience=0.02)
+
+
+def test_a_retrieval_by_a_link_waits_for_none_of_its_hosts() -> None:
+    visit = LinkVisit(
+        visit=LinkVisitPk(1),
+        link=LinkId("a" * 10),
+        pk=LinkPk(7),
+        user=ALICE.user,
+        iss="i",
+        sub="s",
+        album=None,
+        download=False,
+    )
+
+    async def opening() -> ArchiveStream:
+        raise ArchiveUnavailableError
+
+    async def use(streams: OpenStreams) -> None:
+        held = await streams.take(ALICE)
+        call = SimpleNamespace(principal=visit, process=SimpleNamespace(open_streams=streams))
+        # It had a place, for it came to the store.
+        with pytest.raises(ArchiveUnavailableError):
+            await streamed(cast("Call", call), opening, headers=[])
+        held.give_back()
+
+    _run(use, limit=1, patience=0.02)

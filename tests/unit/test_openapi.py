@@ -14,7 +14,7 @@ from kheops.errors import BadFormParameterError, BadQueryParameterError
 from kheops.web import openapi
 from kheops.web.api.parameters import form_of, query_of
 from kheops.web.call import Call
-from kheops.web.declaration import DONE, Declaration, Parameter
+from kheops.web.declaration import DONE, PAGING, Declaration, Parameter
 from kheops.web.errors import STATUSES
 from kheops.web.openapi import document
 from tests.unit.docs.routes import control_routes, data_routes
@@ -71,6 +71,35 @@ def test_statuses_are_those_that_errors_have() -> None:
     assert "500" not in {status for described in OPERATIONS.values() for status in described["responses"]}
 
 
+def _headers(method: str, path: str) -> list[str]:
+    parameters = OPERATIONS[method, path].get("parameters", [])
+    return [each["name"] for each in parameters if each["in"] == "header"]
+
+
+def test_headers_that_a_route_reads_and_tells_are_in_the_document() -> None:
+    series = "/studies/{study}/series/{series}"
+    instance = f"{series}/instances/{{instance}}"
+    for path in (instance, f"{instance}/frames/{{frames}}", f"{instance}/bulkdata/{{path}}"):
+        assert _headers("GET", path) == ["If-None-Match"]
+        responses = OPERATIONS["GET", path]["responses"]
+        assert all("ETag" in responses[status]["headers"] for status in ("200", "304"))
+        assert "content" not in responses["304"]
+    for path in ("/studies/{study}", series):
+        for place in (path, f"{path}/albums/{{album}}"):
+            assert _headers("DELETE", place) == ["Admin-Action"]
+    assert _headers("DELETE", "/legalholds/{series}") == ["Admin-Reason"]
+
+
+@pytest.mark.parametrize(
+    ("path", "has_favorite"),
+    [("/studies", True), ("/series", True), ("/studies/{study}/series", True), ("/instances", False)],
+)
+def test_searches_say_all_their_parameters(path: str, has_favorite: bool) -> None:
+    names = {each["name"] for each in OPERATIONS["GET", path]["parameters"]}
+    assert {"sort", "charset", "limit", "offset", "includefield"} <= names
+    assert ("favorite" in names) == has_favorite
+
+
 def test_only_public_routes_need_no_credential() -> None:
     public = {operation for operation, described in OPERATIONS.items() if described.get("security") == []}
     assert ("GET", "/openapi.json") in public
@@ -102,6 +131,23 @@ def test_parameters_that_are_declared_are_let_pass_and_no_others() -> None:
     for refused in ("two=1", "one=1&one=1"):
         with pytest.raises(BadQueryParameterError):
             query_of(_call(DECLARED, query=refused))
+
+
+def test_too_many_parameters_or_fields_are_told_as_that() -> None:
+    many = "&".join(["many=1"] * 1000)
+    assert len(query_of(_call(DECLARED, query=many)).all("many") or ()) == 1000
+    with pytest.raises(BadQueryParameterError, match="more than 1000 parameters"):
+        query_of(_call(DECLARED, query=f"{many}&many=1"))
+    with pytest.raises(BadFormParameterError, match="more than 1000 fields"):
+        asyncio.run(form_of(_call(DECLARED, form="&".join(["name=1"] * 1001))))
+
+
+@pytest.mark.parametrize(("name", "least"), [("limit", 1), ("offset", 0)])
+def test_a_number_that_is_too_large_is_told_with_the_largest(name: str, least: int) -> None:
+    declared = Declaration("List", DONE, query=PAGING)
+    assert getattr(query_of(_call(declared, query=f"{name}=999999999")).page(), name) > least
+    with pytest.raises(BadQueryParameterError, match=f"from {least} to 999999999"):
+        query_of(_call(declared, query=f"{name}=1000000000")).page()
 
 
 def test_fields_that_are_declared_are_let_pass_and_no_others() -> None:

@@ -319,6 +319,20 @@ def test_only_people_and_their_own_tokens_act_as_the_person(kind: str) -> None:
                 assert isinstance(decision, Denied), (letters, writes)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_comments_on_studies_are_for_people_and_their_own_tokens_that_read(kind: str) -> None:
+    for each, letters, principal in PRINCIPALS:
+        if each != kind:
+            continue
+        decision = policy.read_comments(principal)
+        if kind == "person" or (kind == "user" and "r" in letters):
+            assert not isinstance(decision, Denied), letters
+        else:
+            assert isinstance(decision, Denied), letters
+        if kind == "album":
+            assert decision == Denied(Reason.TOKEN_KIND), letters
+
+
 def test_a_refusal_tells_of_tokens_and_roles_and_of_nothing_else() -> None:
     visible = {reason for reason in Reason if reason.visible_to_caller}
     assert visible == {

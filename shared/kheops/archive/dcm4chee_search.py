@@ -92,9 +92,9 @@ class InstanceSearch:
         while page := await self._page(f"{url}&offset={given}"):
             found |= {each.sop_instance_uid for each in page}
             given += len(page)
-        if given != len(found):
-            _LOG.warning("archive.pages_overlap", given=given, found=len(found))
-            raise ArchiveUnavailableError
+            if given != len(found):
+                _LOG.warning("archive.pages_overlap", given=given, found=len(found))
+                raise ArchiveUnavailableError
         return frozenset(found)
 
     async def answers(self) -> bool:

@@ -185,7 +185,7 @@ class Archive(Protocol):
         """Return the SOP Instance UIDs that a *search* finds in the series; empty if none. Searches may lag."""
 
     def list_series(self) -> AsyncIterator[SeriesRef]:
-        """Give every series that searches of the whole store find, each once.
+        """Give every series that searches of the whole store find; one may come twice where pages overlap.
 
         Raises
         ------

@@ -4,18 +4,20 @@ Searches give a page at a time, and the Healthcare API none behind a million res
 the series of each.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from kheops.archive.client import StoreClient
 from kheops.domain.resources import SeriesRef
 from kheops.errors import ArchiveProtocolError, InvalidIdentifierError
-from kheops.ids import series_instance_uid, study_instance_uid
+from kheops.ids import SeriesInstanceUID, StudyInstanceUID, series_instance_uid, study_instance_uid
 
 __all__ = ["list_series"]
+
+T = TypeVar("T")
 
 _PAGE: Final = 250
 _LAST_OFFSET: Final = 1_000_000
@@ -39,7 +41,7 @@ _FOUND: Final = msgspec.json.Decoder(list[_Found])
 
 
 async def list_series(client: StoreClient, studies: str) -> AsyncIterator[SeriesRef]:
-    """Give every series of a store once.
+    """Give every series of a store; one may come twice where the pages of a search overlap.
 
     Parameters
     ----------
@@ -55,23 +57,23 @@ async def list_series(client: StoreClient, studies: str) -> AsyncIterator[Series
     ArchiveProtocolError
         If its answers cannot be read, or it holds more studies than its searches can reach.
     """
-    async for page in _pages(client, studies, gone=frozenset({HTTPStatus.NO_CONTENT})):
-        for each in page:
-            study = study_instance_uid(_uid(each.study))
-            below = f"{studies}/{study}/series"
-            seen: set[str] = set()
-            async for found in _pages(client, below, gone=_ABSENT):
-                for uid in (_uid(series.series) for series in found):
-                    if uid not in seen:
-                        seen.add(uid)
-                        yield SeriesRef(study, series_instance_uid(uid))
+    async for page in _pages(client, studies, _study_of, gone=frozenset({HTTPStatus.NO_CONTENT})):
+        for study in page:
+            seen: set[SeriesInstanceUID] = set()
+            async for found in _pages(client, f"{studies}/{study}/series", _series_of, gone=_ABSENT):
+                for series in found:
+                    if series not in seen:
+                        seen.add(series)
+                        yield SeriesRef(study, series)
 
 
-async def _pages(client: StoreClient, url: str, *, gone: frozenset[HTTPStatus]) -> AsyncIterator[list[_Found]]:
+async def _pages(
+    client: StoreClient, url: str, uid_of: Callable[[_Found], T], *, gone: frozenset[HTTPStatus]
+) -> AsyncIterator[list[T]]:
     offset = 0
-    last: list[_Found] = []
+    last: list[T] = []
     while offset <= _LAST_OFFSET:
-        page = await _page(client, f"{url}?limit={_PAGE}&offset={offset}", gone)
+        page = await _page(client, f"{url}?limit={_PAGE}&offset={offset}", uid_of, gone)
         # One that gives the same page again knows no offset.
         if not page or page == last:
             return
@@ -81,7 +83,7 @@ async def _pages(client: StoreClient, url: str, *, gone: frozenset[HTTPStatus]) 
     raise ArchiveProtocolError("the store holds more than its searches can reach")
 
 
-async def _page(client: StoreClient, url: str, gone: frozenset[HTTPStatus]) -> list[_Found]:
+async def _page(client: StoreClient, url: str, uid_of: Callable[[_Found], T], gone: frozenset[HTTPStatus]) -> list[T]:
     answer = await client.fetch("GET", url, {"Accept": "application/dicom+json"}, is_prompt=True)
     if answer.status != HTTPStatus.OK:
         await answer.discard()
@@ -89,13 +91,14 @@ async def _page(client: StoreClient, url: str, gone: frozenset[HTTPStatus]) -> l
             return []
         raise ArchiveProtocolError("the store does not answer a search")
     try:
-        page = _FOUND.decode(await answer.read(_LIMIT))
-        for each in page:
-            study_instance_uid(_uid(each.study)) if each.study.Value else series_instance_uid(_uid(each.series))
+        return [uid_of(each) for each in _FOUND.decode(await answer.read(_LIMIT))]
     except (msgspec.MsgspecError, UnicodeDecodeError, InvalidIdentifierError):
         raise ArchiveProtocolError("the store's search answer cannot be read") from None
-    return page
 
 
-def _uid(identifier: _Identifier) -> str:
-    return identifier.Value[0] if identifier.Value else ""
+def _study_of(found: _Found) -> StudyInstanceUID:
+    return study_instance_uid("".join(found.study.Value[:1]))
+
+
+def _series_of(found: _Found) -> SeriesInstanceUID:
+    return series_instance_uid("".join(found.series.Value[:1]))

@@ -1,12 +1,13 @@
-"""``albums``: the albums of the caller, and their members."""
+"""``albums``: the albums of the caller, and the people and groups in them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import typer
 
 from kheops.cli import references
 from kheops.cli.connection import AsJson, Server, TokenFile, connect
-from kheops.cli.output import print_done, print_json, print_table, printable
+from kheops.cli.output import print_done, print_json, print_members, print_table, printable
 
 __all__ = ["application"]
 
@@ -24,7 +25,15 @@ _COLUMNS: Final = {
     "album_id": "ALBUM",
 }
 _MEMBERS: Final = {"name": "NAME", "is_admin": "ADMINISTRATOR", "sub": "SUB", "email": "E-MAIL"}
-_EVENTS: Final = {"post_date": "WHEN", "event_type": "WHAT", "mutation_type": "CHANGE", "comment": "COMMENT"}
+_GROUPS: Final = {"group": "GROUP", "issuer": "ISSUER"}
+_EVENTS: Final = {
+    "post_date": "WHEN",
+    "source": "WHO",
+    "event_type": "WHAT",
+    "mutation_type": "CHANGE",
+    "target": "WHOM",
+    "comment": "COMMENT",
+}
 
 
 @application.command("list")
@@ -74,10 +83,8 @@ def show(*, album: Album, server: Server = None, token_file: TokenFile = None, a
         found = api.document("GET", path)
     if as_json:
         print_json(found)
-        return
-    for key, value in found.items():
-        if value is not None:
-            typer.echo(f"{printable(key)}: {printable(value)}")
+    else:
+        print_members(found)
 
 
 @application.command()
@@ -90,14 +97,29 @@ def delete(*, album: Album, server: Server = None, token_file: TokenFile = None,
 
 @application.command()
 def members(*, album: Album, server: Server = None, token_file: TokenFile = None, as_json: AsJson = False) -> None:
-    """List the members of an album."""
-    path = f"/albums/{references.album(album)}/users"
+    """List the people in an album, and the groups below them; with ``--json`` the people alone."""
+    path = f"/albums/{references.album(album)}"
     with connect(server, token_file) as api:
-        found = list(api.listed(path))
+        found = list(api.listed(f"{path}/users"))
+        in_it = [] if as_json else list(api.listed(f"{path}/groups"))
+    if as_json:
+        print_json(found)
+        return
+    print_table(_MEMBERS, found)
+    if in_it:
+        typer.echo()
+        print_table(_GROUPS, in_it)
+
+
+@application.command()
+def groups(*, album: Album, server: Server = None, token_file: TokenFile = None, as_json: AsJson = False) -> None:
+    """List the groups in an album."""
+    with connect(server, token_file) as api:
+        found = list(api.listed(f"/albums/{references.album(album)}/groups"))
     if as_json:
         print_json(found)
     else:
-        print_table(_MEMBERS, found)
+        print_table(_GROUPS, found)
 
 
 @application.command()
@@ -143,4 +165,16 @@ def events(*, album: Album, server: Server = None, token_file: TokenFile = None,
     if as_json:
         print_json(found)
     else:
-        print_table(_EVENTS, found)
+        print_table(_EVENTS, [{**each, "source": _name(each.get("source")), "target": _whom(each)} for each in found])
+
+
+def _whom(event: Mapping[str, object]) -> object:
+    group = event.get("group")
+    return group.get("group") if isinstance(group, Mapping) else _name(event.get("target"))
+
+
+def _name(person: object) -> object:
+    """Return by what somebody in an event is known best."""
+    if not isinstance(person, Mapping):
+        return None
+    return next((person[key] for key in ("name", "email", "sub") if person.get(key)), None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import typer
 
-__all__ = ["count", "print_done", "print_json", "print_table", "printable", "say"]
+__all__ = ["count", "print_done", "print_json", "print_members", "print_table", "printable", "say"]
 
 _WIDEST = 48
 """Characters of a cell that are shown."""
@@ -56,6 +56,13 @@ def print_table(columns: Mapping[str, str], rows: Sequence[Mapping[str, object]]
     for line in (list(columns.values()), *cells):
         padded = [cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)]
         typer.echo("  ".join(padded).rstrip())
+
+
+def print_members(found: Mapping[str, object]) -> None:
+    """Print the members of one object, a line each; those without a value are left out."""
+    for name, value in found.items():
+        if value is not None and value not in ("", []):
+            typer.echo(f"{printable(name)}: {printable('no' if value is False else _text(value))}")
 
 
 def say(message: str) -> None:

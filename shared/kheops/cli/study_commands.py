@@ -58,7 +58,7 @@ def studies(
     named = {
         "PatientName": patient_name,
         "PatientID": patient_id,
-        "StudyDate": date,
+        "StudyDate": None if date is None else references.dates(date),
         "ModalitiesInStudy": modality,
         "AccessionNumber": accession,
         "StudyInstanceUID": None if study is None else references.study(study),
@@ -121,7 +121,7 @@ def upload(
         _tell_failed(failed)
         typer.echo(f"{count(result.stored, 'file')} stored, {result.there} there already, {len(failed)} failed.")
         if found.others or found.copies:
-            say(f"Passed over: {count(found.others, 'file')} that are not DICOM, {found.copies} copies.")
+            say(f"Passed over: {count(found.others, 'other file')}, {count(found.copies, 'copy', 'copies')}.")
     if failed:
         raise typer.Exit(ExitCode.NOT_DONE)
 

@@ -233,7 +233,7 @@ def _count(controls: dict[str, str], name: str, *, least: int) -> int | None:
     if text is None:
         return None
     if _COUNT.fullmatch(text) is None or int(text) < least:
-        raise BadQueryParameterError(f"{name} is a whole number, {least} or more.")
+        raise BadQueryParameterError(f"{name} is a whole number from {least} to 999999999.")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""What happens to an album, under KHEOPS's names."""
+"""What happens to an album, under KHEOPS's names; KHEOPS knows no groups."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -18,6 +18,8 @@ class MutationType(StrEnum):
     DEMOTE_ADMIN = "DEMOTE_ADMIN"
     REMOVE_USER = "REMOVE_USER"
     LEAVE_ALBUM = "LEAVE_ALBUM"
+    ADD_GROUP = "ADD_GROUP"
+    REMOVE_GROUP = "REMOVE_GROUP"
     IMPORT_STUDY = "IMPORT_STUDY"
     IMPORT_SERIES = "IMPORT_SERIES"
     REMOVE_STUDY = "REMOVE_STUDY"
@@ -58,6 +60,8 @@ FAMILIES: Final[Mapping[str, frozenset[MutationType]]] = {
             MutationType.DEMOTE_ADMIN,
             MutationType.REMOVE_USER,
             MutationType.LEAVE_ALBUM,
+            MutationType.ADD_GROUP,
+            MutationType.REMOVE_GROUP,
         }
     ),
     "report_provider": frozenset(

@@ -198,9 +198,11 @@ def read_whole(principal: Principal) -> UserPk | Denied:
 def read_comments(principal: Principal) -> ReadScope | Denied:
     """Return the scope in which ``principal`` may read what was said of studies.
 
-    Viewer and report tokens are for images only. Which of the private comments others see, `private_comments_of` says.
+    What people say, and who they are, is for people and the tokens of user scope: an album's token lists no members,
+    and viewers, reports and links are for images only. Which of the private comments others see,
+    `private_comments_of` says.
     """
-    if isinstance(principal, ViewerToken | ReportToken | LinkVisit):
+    if isinstance(principal, AlbumCapability | ViewerToken | ReportToken | LinkVisit):
         return Denied(Reason.TOKEN_KIND)
     return read_scope(principal, Source())
 

@@ -5,8 +5,8 @@ from typing import TextIO
 
 from kheops.cli.output import say
 from kheops.clock import monotonic
-from kheops.services.import_rules import ImportRule, parse_rules
 from kheops.errors import BadRequestError
+from kheops.services.import_rules import ImportRule, parse_rules
 from kheops.services.importing import Taken
 
 __all__ = ["Reporter", "chosen_rules"]

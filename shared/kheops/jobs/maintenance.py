@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from kheops.composition.scheduled import EACH_MINUTE, run_task
+from kheops.composition.scheduled import EACH_MINUTE, ScheduledTask, run_task
 from kheops.errors import KheopsError
 from kheops.factory import Process
 from kheops.observability import get_logger
@@ -25,11 +25,21 @@ async def maintain(process: Process) -> None:
         await run_task(process, task)
 
 
-async def maintain_forever(process: Process) -> None:
-    """Do as `maintain` each minute; for installations without a scheduler, such as the local stack."""
+async def maintain_forever(process: Process, *, purges: bool) -> None:
+    """Do as `maintain` each minute; for installations without a scheduler, such as the local stack.
+
+    Parameters
+    ----------
+    process
+        What the work is done with.
+    purges
+        Whether the purge, due daily elsewhere, is done each minute too, last.
+    """
     while True:
         try:
             await maintain(process)
+            if purges:
+                await run_task(process, ScheduledTask.PURGE)
         except KheopsError as error:
             _LOG.warning("maintenance.failed", error=type(error).__name__)
         except Exception:  # noqa: BLE001 - the next minute tries again; the log says what it was

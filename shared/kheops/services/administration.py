@@ -74,7 +74,7 @@ class Administration:
         return await self._database.run(work)
 
     async def suspend(self, principal: Principal, named: NamedPerson, *, reason: str, asked: Use) -> None:
-        """Suspend somebody; their albums go on for the other members.
+        """Suspend somebody; their albums go on for the other members. Of who is suspended already the reason changes.
 
         From the moment of this transaction nothing is looked up for them any more; where their standing is remembered
         (`kheops.services.people`), it ends five seconds after at the latest.
@@ -124,8 +124,9 @@ class Administration:
         """Erase somebody: name, address, memberships, sessions and tokens go; what their inbox alone held is orphaned.
 
         An album that they alone administered is handed to the member in good standing who joined first. One that has
-        no other member is deleted, as when its last member leaves. What they said stays, without their name; the audit
-        trail goes on naming their issuer and ``sub``.
+        no other member is deleted, as when its last member leaves. What they said of albums stays, without their name,
+        and what they said of studies shows to whom they said it alone; the audit trail goes on naming their issuer and
+        ``sub``.
 
         Parameters
         ----------
@@ -177,7 +178,7 @@ class Administration:
             successor = erasure.successor_in(tx, key, person.user)
             if successor is not None:
                 members.set_administrator(tx, key, successor, is_admin=True)
-                add_event(tx, key, Mutation(MutationType.PROMOTE_ADMIN, to_user=successor), by=principal, at=at)
+                add_event(tx, key, Mutation(MutationType.PROMOTE_ADMIN, to_user=successor), by=None, at=at)
                 to = get_user(tx, successor)
                 subject = f"{album.album} {to.iss} {to.sub}"
                 audit.insert_use(tx, replace(asked, kind=UseKind.ADMIN_CHANGED, subject=subject), at)

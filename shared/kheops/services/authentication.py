@@ -29,7 +29,8 @@ from kheops.observability import get_logger
 from kheops.services.people import Registry
 from kheops.storage import capabilities
 from kheops.storage.engine import Database
-from kheops.storage.lookup import CapabilityOnRecord, HotLookup
+from kheops.storage.lookup import HotLookup
+from kheops.storage.token_records import CapabilityOnRecord
 
 __all__ = ["Authenticator"]
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from kheops.clock import Clock
 from kheops.domain.albums import Page
 from kheops.domain.groups import Group, GroupMember
+from kheops.domain.mutations import MutationType
 from kheops.domain.policy import AlbumAction
 from kheops.domain.principals import Principal
 from kheops.domain.uses import Use, UseKind
@@ -16,7 +17,7 @@ from kheops.ids import AlbumId
 from kheops.services.album_access import permitted, permitted_and_locked
 from kheops.storage import audit, groups
 from kheops.storage.engine import Database
-from kheops.storage.events import touch_album
+from kheops.storage.events import Mutation, add_event
 
 __all__ = ["Groups"]
 
@@ -77,8 +78,8 @@ class Groups:
             if group.iss not in self._issuers:
                 raise BadRequestError("No groups of this issuer are read here.")
             at = self._clock()
-            groups.add_group(tx, key, group, by=principal.user, at=at)
-            touch_album(tx, key, at)
+            if groups.add_group(tx, key, group, by=principal.user, at=at):
+                add_event(tx, key, Mutation(MutationType.ADD_GROUP, group=group), by=principal, at=at)
             audit.insert_use(tx, _named(asked, UseKind.GROUP_ADDED, album, group), at)
 
         await self._database.run(work)
@@ -101,7 +102,7 @@ class Groups:
             if not groups.remove_group(tx, key, group):
                 raise NotFoundError
             at = self._clock()
-            touch_album(tx, key, at)
+            add_event(tx, key, Mutation(MutationType.REMOVE_GROUP, group=group), by=principal, at=at)
             audit.insert_use(tx, _named(asked, UseKind.GROUP_REMOVED, album, group), at)
 
         await self._database.run(work)

@@ -15,14 +15,14 @@ from sqlalchemy import Connection
 
 from kheops.archive.port import Archive
 from kheops.clock import Clock
-from kheops.services.import_rules import ImportRule
 from kheops.domain.named_people import NamedPerson
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.domain.uses import Outcome, Use, UseKind, User
-from kheops.errors import AlbumNotFoundError, KheopsError
+from kheops.errors import AlbumNotFoundError, BadRequestError, KheopsError, UserNotFoundError
 from kheops.ids import AlbumPk, SeriesPk, UserPk
 from kheops.observability import get_logger
 from kheops.services.dirty_series import CatalogKeeper, read_head
+from kheops.services.import_rules import ImportRule
 from kheops.services.references import person_of
 from kheops.storage import albums, audit, holdings, imports, series_rows
 from kheops.storage.engine import Database
@@ -97,7 +97,7 @@ class Importing:
 
         Raises
         ------
-        UserNotFoundError, AlbumNotFoundError
+        BadRequestError
             If a rule names nobody in good standing, or no album; before anything is done.
         ArchiveUnavailableError, ArchiveProtocolError
             If the store cannot be listed any further.
@@ -145,11 +145,14 @@ class Importing:
     def _target(self, tx: Connection, rule: ImportRule) -> _Target:
         if rule.user is not None:
             named = NamedPerson(rule.user, rule.issuer)
-            person = person_of(tx, named, default_issuer=self._default_issuer)
+            try:
+                person = person_of(tx, named, default_issuer=self._default_issuer)
+            except UserNotFoundError:
+                raise BadRequestError(f"Nobody in good standing answers to {rule.user!r}, or several do.") from None
             return _Target(person.inbox, person.user, person.sub)
         key = None if rule.album is None else imports.find_album_key(tx, rule.album)
         if rule.album is None or key is None:
-            raise AlbumNotFoundError
+            raise BadRequestError(f"There is no album {rule.album}.")
         return _Target(key, None, rule.album)
 
     async def _take(self, ref: SeriesRef, directed: Sequence[_Directed]) -> str:

@@ -76,7 +76,8 @@ class Invitations:
     async def create(self, principal: Principal, album: AlbumId, email: str, *, asked: Use) -> InvitationRecord:
         """Invite whoever has an e-mail address, as a plain member; the mail goes out with the transaction.
 
-        An earlier invitation by the caller to the same address is replaced. Nothing tells whether the address is
+        Earlier invitations to the same address are replaced: an administrator's takes the place of anybody's, and a
+        member's of their own, as they could revoke them. Nothing tells whether the address is
         somebody's here already.
 
         Raises
@@ -106,7 +107,8 @@ class Invitations:
                 raise ConflictError("No mail goes out from here: who operates this service has to set that up.")
             at = self._clock()
             address = mail.recipient.lower()
-            invitations.revoke_of_address(tx, key, address, by=principal.user, at=at)
+            # Of those of others, what the caller may revoke, so that no member ends an administrator's invitation.
+            invitations.revoke_of_address(tx, key, address, of=_whose(tx, principal, key), by=principal.user, at=at)
             if invitations.number_of_open(tx, principal.user, at) >= INVITATIONS_AT_ONCE:
                 raise TooManyRequestsError(
                     "Too many of your invitations are waiting.", retry_after=int(timedelta(hours=1).total_seconds())

@@ -91,7 +91,9 @@ class PermanentDeletion:
             raise ConflictError("It is being shared at this moment. Try again.")
         at = self._clock()
         for holder in holders:
-            _take_away(tx, principal, selection, holder, condemned, at)
+            # Who administers the installation is made known only where they acted as a member of the album.
+            by = principal if holder.album == within else None
+            _take_away(tx, by, selection, holder, condemned, at)
         permanent_deletion.begin_deleting(tx, [each.pk for each in condemned], at)
         use = replace(
             asked,
@@ -112,7 +114,7 @@ def _require_deletable(condemned: Sequence[Condemned]) -> None:
 
 def _take_away(  # noqa: PLR0917 - each is of a different type
     tx: Connection,
-    principal: Principal,
+    by: Principal | None,
     selection: Selection,
     holder: Holder,
     condemned: Sequence[Condemned],
@@ -123,5 +125,5 @@ def _take_away(  # noqa: PLR0917 - each is of a different type
         return
     uids = [each.ref.series_instance_uid for each in condemned if each.pk in removed]
     whole = MutationType.REMOVE_STUDY if selection.series is None else MutationType.REMOVE_SERIES
-    add_event(tx, holder.album, Mutation(whole, study=selection.study, series=uids), by=principal, at=at)
-    tell_removed_series(tx, holder.album, selection.study, uids, by=principal, at=at)
+    add_event(tx, holder.album, Mutation(whole, study=selection.study, series=uids), by=by, at=at)
+    tell_removed_series(tx, holder.album, selection.study, uids, by=by, at=at)

@@ -5,8 +5,8 @@ from functools import partial
 from typing import Final
 
 from kheops.dicomweb.attributes import Level
-from kheops.dicomweb.query import Query
-from kheops.domain.policy import private_comments_of
+from kheops.dicomweb.query import KheopsField, Query
+from kheops.domain.policy import Denied, private_comments_of, read_comments
 from kheops.errors import UnavailableError
 from kheops.ids import SeriesInstanceUID, StudyInstanceUID
 from kheops.services.audit import AuditTrail
@@ -112,7 +112,7 @@ class Search:
             study=study,
             series=series,
             favorite=query.favorite,
-            includes=query.includes,
+            includes=_included(asked, query),
             reader=private_comments_of(asked.principal),
         )
         page = await self._database.run(partial(catalog_search.find, scope=scope, criteria=criteria))
@@ -120,6 +120,13 @@ class Search:
         studies = tuple(shown)[:_RECORDED] if study is None else (study,)
         await self._audit.record(asked.use_of(studies=studies, series=() if series is None else (series,)))
         return page
+
+
+def _included(asked: Asked, query: Query) -> frozenset[KheopsField]:
+    """Return the fields to answer: who may read no comments is not told how many there are."""
+    if isinstance(read_comments(asked.principal), Denied):
+        return query.includes - {KheopsField.COMMENTS}
+    return query.includes
 
 
 def _nothing_held() -> None:

@@ -70,7 +70,8 @@ class StoreNotifications:
         # What we store ourselves is on record before it is sent, and each instance of it comes by here.
         if change is Change.STORED and recorded.has_instance:
             return
-        if recorded.study == ref.study_instance_uid and recorded.state is not SeriesState.DELETING:
+        if recorded.state is not SeriesState.DELETING:
+            # Under another study than its own it is not found.
             dirty_series.mark_dirty(tx, ref.series)
 
 

@@ -85,10 +85,10 @@ def tell_removed_series(
     study: StudyInstanceUID,
     series: Sequence[SeriesInstanceUID],
     *,
-    by: Principal,
+    by: Principal | None,
     at: datetime,
 ) -> None:
-    """Tell of series that this transaction took out of an album.
+    """Tell of series that this transaction took out of an album; ``None`` names nobody who did it.
 
     Their attributes are written down now: later they may be nobody's, or somebody else's.
     """

@@ -169,7 +169,7 @@ class Webhooks:
     async def edit(
         self, principal: Principal, album: AlbumId, webhook: WebhookId, edit: WebhookEdit, *, asked: Use
     ) -> WebhookView:
-        """Change a webhook and return it. What is on its way goes to its new URL.
+        """Change a webhook and return it. What is on its way goes to its new URL. What changes nothing is no event.
 
         Raises
         ------
@@ -186,8 +186,10 @@ class Webhooks:
             record = _found(tx, key, webhook)
             if edit.url is not None:
                 self._check(edit.url)
-            webhooks.edit_webhook(tx, key, self._changed(record, edit))
-            self._record(_Done(tx, principal, key, album, webhook), MutationType.EDIT_WEBHOOK, asked)
+            changed = self._changed(record, edit)
+            if changed != record:
+                webhooks.edit_webhook(tx, key, changed)
+                self._record(_Done(tx, principal, key, album, webhook), MutationType.EDIT_WEBHOOK, asked)
             return _view(tx, key, webhook)
 
         return await self._database.run(work)

@@ -75,8 +75,8 @@ def use_allowance(tx: Connection, allowance: Allowance, whose: str, at: datetime
 
 
 def whose_address(email: str) -> str:
-    """Return under what uses for an e-mail address are counted."""
-    return hashlib.sha256(email.lower().encode()).hexdigest()
+    """Return under what uses for an e-mail address in small letters are counted."""
+    return hashlib.sha256(email.encode()).hexdigest()
 
 
 def clear(tx: Connection, *, at: datetime) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from kheops.domain.albums import Page
+from kheops.domain.groups import Group
 from kheops.domain.history import HistoryFilter, MutationFilter
 from kheops.domain.mutations import MutationType
 from kheops.domain.policy import PermittedAlbum, ReadScope
@@ -42,6 +43,8 @@ class Event:
     provider: NamedProvider | None
     study: StudyInstanceUID | None
     series: Sequence[SeriesInstanceUID]
+    group: Group | None
+    """The group that was added or removed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +59,15 @@ _COMMENTS: Final = f"""
     SELECT c.at, 0 AS kind, c.pk, c.user_pk, c.to_user_pk, CAST(NULL AS bigint) AS capability_pk,
            CAST(NULL AS bigint) AS report_provider_pk, c.comment,
            c.is_private, CAST(NULL AS text) AS mutation_type, CAST(NULL AS text) AS study_instance_uid,
-           CAST(NULL AS text[]) AS series_instance_uids
+           CAST(NULL AS text[]) AS series_instance_uids,
+           CAST(NULL AS text) COLLATE "C" AS group_iss, CAST(NULL AS text) AS group_value
     FROM comments c WHERE c.album_pk = :album AND {readable_comment()}
 """  # noqa: S608 - constants only
 _MUTATIONS: Final = """
     SELECT e.at, 1 AS kind, e.pk, e.user_pk, e.to_user_pk, e.capability_pk, e.report_provider_pk,
            CAST(NULL AS text) AS comment,
-           CAST(NULL AS boolean) AS is_private, e.mutation_type, e.study_instance_uid, e.series_instance_uids
+           CAST(NULL AS boolean) AS is_private, e.mutation_type, e.study_instance_uid, e.series_instance_uids,
+           e.group_iss, e.group_value
     FROM events e WHERE e.album_pk = :album
       AND (CAST(:kinds AS text[]) IS NULL OR e.mutation_type = ANY (CAST(:kinds AS text[])))
       AND (CAST(:studies AS text[]) IS NULL OR e.study_instance_uid = ANY (CAST(:studies AS text[])))
@@ -128,7 +133,8 @@ def list_history(
         text(
             f"WITH entries AS ({entries} {_ORDER} LIMIT :limit OFFSET :offset) "  # noqa: S608 - constants only
             "SELECT n.at, n.comment, n.is_private, n.mutation_type, n.study_instance_uid, n.series_instance_uids, "
-            f"k.id, k.title, p.client_id, p.name, p.removed_at IS NOT NULL, {_BY}, {_TO} FROM entries n "
+            f"k.id, k.title, p.client_id, p.name, p.removed_at IS NOT NULL, n.group_iss, n.group_value, "
+            f"{_BY}, {_TO} FROM entries n "
             "LEFT JOIN users f ON f.pk = n.user_pk "
             "LEFT JOIN album_members fm ON fm.user_pk = f.pk AND fm.album_pk = :album "
             "LEFT JOIN users t ON t.pk = n.to_user_pk "
@@ -174,12 +180,14 @@ def _parameters(wanted: MutationFilter, default_issuer: str) -> dict[str, object
     }
 
 
-_OTHERS: Final = 11
+_OTHERS: Final = 13
 """Columns before those of people."""
 
 
 def _entry(row: Sequence[Any]) -> Event | Comment:
-    at, comment, is_private, kind, study, series, capability, title, provider, name, is_removed = row[:_OTHERS]
+    at, comment, is_private, kind, study, series, capability, title, provider, name, is_removed, iss, group = row[
+        :_OTHERS
+    ]
     by = participant_of(row[_OTHERS : _OTHERS + PARTICIPANT_WIDTH])
     to = participant_of(row[_OTHERS + PARTICIPANT_WIDTH :])
     if kind is None:
@@ -193,4 +201,5 @@ def _entry(row: Sequence[Any]) -> Event | Comment:
         provider=None if provider is None else NamedProvider(ReportProviderId(provider), name, is_removed),
         study=None if study is None else StudyInstanceUID(study),
         series=[SeriesInstanceUID(uid) for uid in series],
+        group=None if group is None else Group(iss, group),
     )

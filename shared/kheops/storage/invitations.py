@@ -122,14 +122,17 @@ def revoke_invitation(tx: Connection, pk: int, *, by: UserPk, at: datetime) -> b
     return changed.rowcount == 1
 
 
-def revoke_of_address(tx: Connection, album: PermittedAlbum, email: str, *, by: UserPk, at: datetime) -> None:
-    """Revoke what somebody has sent to an address for an album before: a new one takes its place."""
+def revoke_of_address(
+    tx: Connection, album: PermittedAlbum, email: str, *, of: UserPk | None, by: UserPk, at: datetime
+) -> None:
+    """Revoke what was sent to an address for an album before by ``of``, or anybody: a new one takes its place."""
     tx.execute(
         text(
             "UPDATE invitations i SET revoked_at = :at, revoked_by = :by "  # noqa: S608 - constants only
-            f"WHERE i.album_pk = :album AND i.email = :email AND i.invited_by = :by AND {_OPEN}"
+            f"WHERE i.album_pk = :album AND i.email = :email AND {_OPEN} "
+            "AND (CAST(:of AS bigint) IS NULL OR i.invited_by = CAST(:of AS bigint))"
         ),
-        {"album": album, "email": email, "by": by, "at": at},
+        {"album": album, "email": email, "of": of, "by": by, "at": at},
     )
 
 

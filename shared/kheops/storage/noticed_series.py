@@ -20,7 +20,6 @@ __all__ = ["Notice", "Recorded", "find_recorded", "forget_notice", "list_notices
 class Recorded:
     """What the catalog has of the series of an instance."""
 
-    study: StudyInstanceUID
     state: SeriesState
     has_instance: bool
     """Whether the instance itself is on record there, confirmed, being stored or withheld."""
@@ -39,14 +38,14 @@ def find_recorded(tx: Connection, ref: InstanceRef) -> Recorded | None:
     """Return what is on record of an instance's series, under whatever study; ``None`` if nothing is."""
     row = tx.execute(
         text(
-            "SELECT s.study_instance_uid, s.state, EXISTS (SELECT 1 FROM instances i WHERE i.series_pk = s.pk "
+            "SELECT s.state, EXISTS (SELECT 1 FROM instances i WHERE i.series_pk = s.pk "
             "AND i.sop_instance_uid = :instance) AS has_instance FROM series s WHERE s.series_instance_uid = :series"
         ),
         {"series": ref.series_instance_uid, "instance": ref.sop_instance_uid},
     ).one_or_none()
     if row is None:
         return None
-    return Recorded(StudyInstanceUID(row.study_instance_uid), SeriesState(row.state), row.has_instance)
+    return Recorded(SeriesState(row.state), row.has_instance)
 
 
 def notice(tx: Connection, ref: InstanceRef, at: datetime) -> None:

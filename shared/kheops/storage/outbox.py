@@ -105,7 +105,8 @@ _CLAIM: Final = f"""
             SELECT o.pk, o.due_at, row_number() OVER (ORDER BY o.due_at, o.pk) AS place FROM outbox o
             WHERE o.kind = l.kind AND o.lane = l.lane AND {_OPEN} AND o.due_at <= :at
               AND (o.attempts < :attempts OR o.leased_until > :at)
-            ORDER BY o.due_at, o.pk LIMIT CASE WHEN l.lane = '' THEN CAST(:unbounded AS integer) ELSE CAST(:of_lane AS integer) END) c
+            ORDER BY o.due_at, o.pk
+            LIMIT CASE WHEN l.lane = '' THEN {_CLAIMABLE} ELSE {AT_ONCE_OF_LANE} END) c
     )
     UPDATE outbox SET attempts = attempts + 1, leased_until = :until WHERE pk IN (
         SELECT c.pk FROM wanted k CROSS JOIN LATERAL (
@@ -142,8 +143,6 @@ def claim(tx: Connection, *, most: Mapping[str, int], at: datetime, lease: timed
             "at": at,
             "until": at + lease,
             "attempts": MOST_ATTEMPTS,
-            "of_lane": AT_ONCE_OF_LANE,
-            "unbounded": _CLAIMABLE,
         },
     ).all()
     return [Task(row.pk, row.kind, row.payload, row.attempts, row.created_at) for row in rows]

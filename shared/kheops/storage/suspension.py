@@ -59,7 +59,7 @@ def find_person(tx: Connection, named: NamedPerson, *, default_issuer: str) -> P
 
 
 def suspend(tx: Connection, user: UserPk, *, reason: str, at: datetime) -> bool:
-    """Suspend somebody; ``False``, and nothing, for who is suspended already.
+    """Suspend somebody; ``False`` for who is suspended already: of theirs the reason changes, the beginning stays.
 
     Their sessions, viewer tokens, report tokens and codes, and the visits by their links end for good; capability
     tokens and links stand still and go on when they are restored.
@@ -71,6 +71,9 @@ def suspend(tx: Connection, user: UserPk, *, reason: str, at: datetime) -> bool:
         {"at": at, "reason": reason, "user": user},
     )
     if changed.rowcount == 0:
+        tx.execute(
+            text("UPDATE users SET suspended_reason = :reason WHERE pk = :user"), {"reason": reason, "user": user}
+        )
         return False
     tx.execute(text("DELETE FROM web_sessions WHERE user_pk = :user"), {"user": user})
     _end_handed_out(tx, user, at=at)

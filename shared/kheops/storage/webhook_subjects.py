@@ -113,8 +113,10 @@ class Doer:
     """Id and name of the report provider that did it, if one did."""
 
 
-def source_facts(by: Principal) -> dict[str, object]:
-    """Return who did it, for the facts of a task: names are looked up when it is sent."""
+def source_facts(by: Principal | None) -> dict[str, object]:
+    """Return who did it, for the facts of a task: names are looked up when it is sent; ``None`` names nobody."""
+    if by is None:
+        return {"by": None, "capability": None, "provider": None}
     source = parent_of(by)
     capability = source.capability if isinstance(source, AlbumCapability) else None
     provider = by.provider if isinstance(by, ReportToken) else None

@@ -64,7 +64,7 @@ class Refusal(Protocol):
 
 
 async def answer(
-    dispatch: Dispatch, request: Request, *, refusal: Refusal = problem, opening: Opening = open_process
+    dispatch: Dispatch, request: Request, *, refusal: Refusal = problem, opening: Opening | None = None
 ) -> AsgiResponse:
     """Return the answer to a request to one of our services, whatever happens; never raises.
 
@@ -77,12 +77,12 @@ async def answer(
     refusal
         What the service answers for an error that no handler of its own has made an answer of.
     opening
-        Opens the process object, and refuses where the service asks more of the settings than others.
+        Opens the process object in a way of its own, where the service asks more of the settings than others do.
     """
     below_api = request.scope["path"].startswith("/api/")
     request_id = f"{random.getrandbits(64):016x}"
     try:
-        process = await opening()
+        process = await (opening or open_process)()
     except KheopsError as error:
         _LOG.error("process.not_opened", request_id=request_id, error=type(error).__name__)
         unopened = refusal(UnavailableError(), realm="")
@@ -199,7 +199,7 @@ class Application:
     """
 
     def __init__(
-        self, framework: ASGIApp, dispatch: Dispatch, refusal: Refusal = problem, opening: Opening = open_process
+        self, framework: ASGIApp, dispatch: Dispatch, refusal: Refusal = problem, opening: Opening | None = None
     ) -> None:
         self._framework = framework
         self._dispatch = dispatch
@@ -233,7 +233,7 @@ class Application:
         await receive()
         enter_lifespan()
         try:
-            await self._opening()
+            await (self._opening or open_process)()
         except KheopsError as error:
             await leave_lifespan()
             await send({"type": "lifespan.startup.failed", "message": str(error) or type(error).__name__})
@@ -247,7 +247,7 @@ class Application:
 
 
 def application(
-    dispatch: Dispatch, module: ModuleType, *, refusal: Refusal = problem, opening: Opening = open_process
+    dispatch: Dispatch, module: ModuleType, *, refusal: Refusal = problem, opening: Opening | None = None
 ) -> Application:
     """Return the ASGI application of a ``main.py``.
 

@@ -127,13 +127,15 @@ class Call:
         Raises
         ------
         BadQueryParameterError
-            If it is longer than 16 KiB, is not UTF-8, or contains control characters.
+            If it is longer than 16 KiB, has more than 1,000 parameters, is not UTF-8, or contains control characters.
         """
         raw = self.request.scope["query_string"]
         if not raw:
             return []
         if len(raw) > _QUERY_LIMIT:
             raise BadQueryParameterError("The query string is longer than 16 KiB.")
+        if raw.count(b"&") >= _FIELDS_LIMIT:
+            raise BadQueryParameterError(f"The query string has more than {_FIELDS_LIMIT} parameters.")
         try:
             pairs = parse_qsl(
                 raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_LIMIT
@@ -154,7 +156,7 @@ class Call:
         PayloadTooLargeError
             If it is larger than 64 KiB.
         BadFormParameterError
-            If it is not UTF-8 or contains control characters.
+            If it has more than 1,000 fields, is not UTF-8 or contains control characters.
         ClientGoneError
             If it breaks off, or its transfer coding is malformed.
         """
@@ -169,6 +171,8 @@ class Call:
         media_type = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/x-www-form-urlencoded" and (body or media_type):
             raise UnsupportedMediaTypeError("Send application/x-www-form-urlencoded.")
+        if body.count(b"&") >= _FIELDS_LIMIT:
+            raise BadFormParameterError(f"The form has more than {_FIELDS_LIMIT} fields.")
         try:
             pairs = parse_qsl(
                 body.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_LIMIT

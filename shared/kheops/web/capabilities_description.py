@@ -60,8 +60,9 @@ def _method(operation: DataOperation) -> Mapping[str, object]:
         "doc": declared.summary,
         "request": {
             "param": [
-                {"name": each.name, "style": "query", "required": each.required, "repeating": each.repeated}
-                for each in declared.query
+                {"name": each.name, "style": style, "required": each.required, "repeating": each.repeated}
+                for style, parameters in (("query", declared.query), ("header", declared.headers))
+                for each in parameters
             ],
             "representation": [{"mediaType": media_type} for media_type in declared.bodies],
         },

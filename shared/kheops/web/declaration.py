@@ -34,7 +34,7 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter, or a field of a form.
+    """A query parameter, a field of a form, or a header.
 
     Parameters
     ----------
@@ -89,6 +89,8 @@ class Declaration:
         The answer of each status of success.
     query
         Its query parameters.
+    headers
+        Headers that it reads and others do not.
     form
         The fields of its form; ``None`` where it reads none.
     bodies
@@ -105,6 +107,7 @@ class Declaration:
     summary: str
     answers: Mapping[int, Answer]
     query: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
     form: tuple[Parameter, ...] | None = None
     bodies: Mapping[str, Schema] = field(default_factory=dict)
     errors: tuple[int, ...] = ()

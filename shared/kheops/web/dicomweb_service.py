@@ -75,7 +75,7 @@ _drop = _remove(sharing.remove_from_inbox, declared=sharing.REMOVE_FROM_INBOX)
 
 TABLE: Final[Mapping[type[Resource], Mapping[str, Verb]]] = {
     Studies: {"GET": _search(search.search_studies, declared=search.SEARCH_STUDIES), "POST": _stow},
-    SeriesOf: {"GET": _search(search.search_series)},
+    SeriesOf: {"GET": _search(search.search_series, declared=search.SEARCH_SERIES)},
     InstancesOf: {"GET": _search(search.search_instances)},
     Study: {
         "GET": _pixels(retrieve.retrieve_study, declared=retrieve.SEVERAL),
@@ -119,7 +119,8 @@ RELATIONAL_SEARCHES: Final[Mapping[str, Handler]] = {
 """Searches below no study (PS3.18 section 10.6.1.1.1); they promise what the others do."""
 
 BY_QUERY: Final[Mapping[str, Declaration]] = {
-    **dict.fromkeys(RELATIONAL_SEARCHES, search.SEARCH),
+    "/series": search.SEARCH_SERIES,
+    "/instances": search.SEARCH,
     wado_uri.PATH: wado_uri.WADO,
 }
 """All paths with GET that name no resource, with what they promise."""

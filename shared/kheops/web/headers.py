@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 __all__ = ["api_headers", "disposition", "is_preflight", "preflight_headers"]
 
 _ALLOW_HEADERS: Final = (
-    b"accept, accept-charset, admin-action, authorization, content-type, frontend, if-none-match, range, "
-    b"x-authorization-source"
+    b"accept, accept-charset, admin-action, admin-reason, authorization, content-type, frontend, if-none-match, "
+    b"range, x-authorization-source"
 )
 _ALLOW_METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 _EXPOSE: Final = (

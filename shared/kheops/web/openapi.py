@@ -202,8 +202,10 @@ def _described(operation: _Operation, declared: Declaration) -> Mapping[str, obj
         "summary": declared.summary,
         "responses": _responses(operation, declared),
     }
-    if declared.query:
-        described["parameters"] = [_query_parameter(each) for each in declared.query]
+    parameters = [_parameter(each, "query") for each in declared.query]
+    parameters += [_parameter(each, "header") for each in declared.headers]
+    if parameters:
+        described["parameters"] = parameters
     body = _body(declared)
     if body is not None:
         described["requestBody"] = body
@@ -212,10 +214,10 @@ def _described(operation: _Operation, declared: Declaration) -> Mapping[str, obj
     return described
 
 
-def _query_parameter(parameter: Parameter) -> Mapping[str, object]:
+def _parameter(parameter: Parameter, place: str) -> Mapping[str, object]:
     described: dict[str, object] = {
         "name": parameter.name,
-        "in": "query",
+        "in": place,
         "required": parameter.required,
         "schema": list_of(parameter.schema) if parameter.repeated else parameter.schema,
     }

@@ -1,32 +1,26 @@
 """What DCM4CHEE does its own way, evened out: over the stand-in, and over scripts of what that never does."""
 
-import asyncio
 import io
 import json
 import urllib.request
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import pydicom
 import pytest
 
 from kheops.archive.dcm4chee import Dcm4chee
-from kheops.archive.joined_metadata import JoinedMetadata
-from kheops.archive.port import ArchiveAbsentError, ArchiveStream, HeldInstance, StoreOutcome
+from kheops.archive.port import ArchiveAbsentError, ArchiveStream, StoreOutcome
 from kheops.dicomweb.rendering import RenderingParameters
-from kheops.domain.policy import AdmittedInstance
-from kheops.domain.resources import InstanceRef
+from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import (
     ArchiveProtocolError,
-    ArchiveUnavailableError,
     ConfigurationError,
     KheopsError,
     NotAcceptableError,
 )
 from kheops.ids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
-from tests.contract.archive.objects import Stored, in_pieces, new_uid, read, read_parts, stored_object, study_of_series
-from tests.contract.archive.real_stores import LIMITS, Adapter, RealStore, dcm4chee
-from tests.contract.archive.scripted_store import Request, answer, run_scripted
+from tests.contract.archive.objects import Stored, in_pieces, read, read_parts, stored_object, study_of_series
+from tests.contract.archive.real_stores import Adapter, RealStore, dcm4chee
 
 DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 OCTETS = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
@@ -307,225 +301,12 @@ def test_other_bulk_data_uri_is_dropped(uri: str) -> None:
     assert Dcm4chee(ROOT).public_bulkdata_path(REF, uri) is None
 
 
-# Scripts -------------------------------------------------------------------------------------------------------------
+def test_every_series_of_the_archive_is_listed_beyond_the_cap_of_a_search(archive: RealStore) -> None:
+    studies = [study_of_series(1, 1) for _ in range(5)]
 
-ITEM = stored_object("CT_small.dcm")
-NOTHING = answer("204 No Content")
+    async def use(store: Adapter) -> set[SeriesRef]:
+        for series in studies:
+            await store.store([item.held for each in series for item in each])
+        return {ref async for ref in store.list_series()}
 
-
-def found(*refs: InstanceRef) -> bytes:
-    rows = [
-        {
-            "00080018": {"vr": "UI", "Value": [ref.sop_instance_uid]},
-            "0020000D": {"vr": "UI", "Value": [ref.study_instance_uid]},
-            "0020000E": {"vr": "UI", "Value": [ref.series_instance_uid]},
-        }
-        for ref in refs
-    ]
-    return answer("200 OK", json.dumps(rows).encode(), Content_Type="application/dicom+json")
-
-
-def stow(*, stored: Sequence[str] = (), failed: Sequence[tuple[str, int]] = ()) -> bytes:
-    body: dict[str, Any] = {}
-    if stored:
-        items = [{"00081155": {"vr": "UI", "Value": [uid]}} for uid in stored]
-        body["00081199"] = {"vr": "SQ", "Value": items}
-    if failed:
-        body["00081198"] = {
-            "vr": "SQ",
-            "Value": [
-                {"00081155": {"vr": "UI", "Value": [uid]}, "00081197": {"vr": "US", "Value": [code]}}
-                for uid, code in failed
-            ],
-        }
-    return answer("200 OK", json.dumps(body).encode(), Content_Type="application/dicom+json")
-
-
-def scripted(script: list[bytes | None], use: Any) -> tuple[Any, list[Request]]:
-    async def main(origin: str, requests: list[Request]) -> tuple[Any, list[Request]]:
-        store = Dcm4chee(f"{origin}/dcm4chee-arc/aets/DCM4CHEE/rs", limits=LIMITS)
-        try:
-            return await use(store), requests
-        finally:
-            await store.aclose()
-
-    return run_scripted(script, main)
-
-
-def test_instance_that_is_listed_as_stored_but_is_elsewhere_is_not_believed() -> None:
-    uid = ITEM.ref.sop_instance_uid
-    elsewhere = InstanceRef(ITEM.ref.study_instance_uid, SeriesInstanceUID(new_uid()), uid)
-
-    async def use(store: Dcm4chee) -> list[StoreOutcome]:
-        return [
-            await store.store([ITEM.held]),
-            await store.store_stream(ITEM.admitted, in_pieces(ITEM.body)),
-            await store.store([ITEM.held]),
-        ]
-
-    script = [NOTHING, stow(stored=[uid]), found(elsewhere)] * 2 + [NOTHING, stow(stored=[uid]), found(ITEM.ref)]
-    outcomes, requests = scripted(list(script), use)
-    assert outcomes == [StoreOutcome(frozenset())] * 2 + [StoreOutcome(frozenset({uid}))]
-    # Parameters of a store request are written over the data: it has none.
-    assert {request.line for request in requests if request.line.startswith("POST")} == {
-        "POST /dcm4chee-arc/aets/DCM4CHEE/rs/studies HTTP/1.1"
-    }
-
-
-@pytest.mark.parametrize(
-    ("theirs", "ours"),
-    [(0xA77A, 0xA700), (0xA77B, 0x0111), (0xC499, 0xC000), (0xA778, 0x0110), (0xA700, 0xA700), (0x0124, 0x0124)],
-)
-def test_failure_reasons_of_the_archive_become_those_of_the_standard(theirs: int, ours: int) -> None:
-    uid = ITEM.ref.sop_instance_uid
-
-    async def use(store: Dcm4chee) -> StoreOutcome:
-        return await store.store([ITEM.held])
-
-    outcome, _ = scripted([NOTHING, stow(failed=[(uid, theirs)])], use)
-    assert outcome == StoreOutcome(frozenset(), {uid: ours})
-
-
-def test_pages_that_overlap_are_no_list() -> None:
-    async def use(store: Dcm4chee) -> None:
-        with pytest.raises(ArchiveUnavailableError):
-            await store.inspect_series(REF.series)
-
-    scripted([found(REF), found(REF), NOTHING], use)
-
-
-def test_search_that_is_not_there_is_not_taken_for_an_empty_archive() -> None:
-    missing = answer("404 Not Found", b'{"errorMessage":"No such Application Entity"}', Content_Type="text/plain")
-
-    async def use(store: Dcm4chee) -> bool:
-        for asking in (store.inspect_series(REF.series), store.inspect_instance(REF)):
-            with pytest.raises(ArchiveProtocolError):
-                await asking
-        return await store.ready()
-
-    ready, _ = scripted([missing], use)
-    assert ready is False
-
-
-def test_archive_without_the_second_entity_is_not_ready() -> None:
-    async def use(store: Dcm4chee) -> bool:
-        return await store.ready()
-
-    assert scripted([found(REF), NOTHING], use)[0] is True
-    assert scripted([found(REF), answer("404 Not Found")], use)[0] is False
-
-
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [("403 Forbidden", ArchiveProtocolError), ("409 Conflict", ArchiveUnavailableError)],
-)
-def test_refused_rejection_is_no_success(status: str, error: type[KheopsError]) -> None:
-    async def use(store: Dcm4chee) -> None:
-        with pytest.raises(error):
-            await store.delete_instance(REF)
-
-    _, requests = scripted([found(REF), answer(status)], use)
-    assert requests[-1].line == f"POST /dcm4chee-arc/aets/DCM4CHEE/rs{BELOW}/reject/113039%5EDCM HTTP/1.1"
-
-
-def test_purge_is_for_one_reason_only_and_keeps_no_note() -> None:
-    async def use(store: Dcm4chee) -> None:
-        await store.delete_instance(REF)
-
-    _, requests = scripted([found(REF), answer("200 OK"), answer("200 OK"), NOTHING], use)
-    assert requests[2].line == "DELETE /dcm4chee-arc/reject/113039%5EDCM HTTP/1.1"
-
-
-def test_searches_name_validated_uids_and_our_own_parameters_only() -> None:
-    async def use(store: Dcm4chee) -> None:
-        await store.inspect_instance(REF)
-        await store.inspect_series(REF.series)
-
-    _, requests = scripted([NOTHING], use)
-    fields = "includedefaults=false&includefield=00080018,0020000D,0020000E"
-    root = "/dcm4chee-arc/aets/DCM4CHEE/rs"
-    assert [request.line.split()[1] for request in requests] == [
-        f"{root}/instances?SOPInstanceUID=1.2.3.4&{fields}&limit=1000",
-        f"{root}/studies/1.2/series/1.2.3/instances?{fields}&orderby=InstanceNumber&limit=1000&offset=0",
-    ]
-
-
-def test_many_instances_are_looked_up_in_several_searches() -> None:
-    held = [HeldInstance(AdmittedInstance(_numbered(number)), b"x") for number in range(120)]
-
-    async def use(store: Dcm4chee) -> StoreOutcome:
-        return await store.store(held)
-
-    outcome, requests = scripted([NOTHING, NOTHING, NOTHING, stow()], use)
-    assert outcome == StoreOutcome(frozenset())
-    searches = [request.line for request in requests if request.line.startswith("GET")]
-    assert [line.count(",") - 2 for line in searches] == [49, 49, 19]
-
-
-def _numbered(number: int) -> InstanceRef:
-    return InstanceRef(REF.study_instance_uid, REF.series_instance_uid, SopInstanceUID(f"1.2.3.4.{number + 1}"))
-
-
-# Joined metadata -----------------------------------------------------------------------------------------------------
-
-
-class _Pieces:
-    status, content_type, content_length, content_range = 200, "application/dicom+json", None, None
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = pieces
-        self.aborted = False
-
-    async def chunks(self) -> Any:
-        for piece in self._pieces:
-            yield piece
-
-    def abort(self) -> None:
-        self.aborted = True
-
-
-@pytest.mark.parametrize(
-    "pieces",
-    [(b'[{"a":[1]}]',), (b" ", b"\n[", b'{"a"', b":[1]", b"}", b"]", b" \r\n"), (b'[{"a":[1]} ] ',)],
-)
-def test_joined_metadata_is_one_array_however_it_arrives(pieces: tuple[bytes, ...]) -> None:
-    async def open_one(_: InstanceRef) -> ArchiveStream:
-        return _Pieces(*pieces)
-
-    joined = JoinedMetadata([_numbered(1), _numbered(2)], open_one)
-    assert json.loads(asyncio.run(read(joined))) == [{"a": [1]}, {"a": [1]}]
-
-
-@pytest.mark.parametrize("pieces", [(b'{"a":1}',), (b'[{"a":1}',), (b"",)])
-def test_joined_metadata_takes_nothing_but_arrays(pieces: tuple[bytes, ...]) -> None:
-    async def open_one(_: InstanceRef) -> ArchiveStream:
-        return _Pieces(*pieces)
-
-    with pytest.raises(ArchiveProtocolError):
-        asyncio.run(read(JoinedMetadata([_numbered(1)], open_one)))
-
-
-def test_joined_metadata_is_cut_where_an_instance_has_gone() -> None:
-    async def open_one(_: InstanceRef) -> ArchiveStream:
-        raise ArchiveAbsentError
-
-    with pytest.raises(ArchiveUnavailableError):
-        asyncio.run(read(JoinedMetadata([_numbered(1)], open_one)))
-
-
-def test_aborted_joined_metadata_asks_for_nothing_further() -> None:
-    opened: list[_Pieces] = []
-
-    async def open_one(_: InstanceRef) -> ArchiveStream:
-        opened.append(_Pieces(b'[{"a":1},', b'{"b":2}]'))
-        return opened[-1]
-
-    async def use() -> None:
-        joined = JoinedMetadata([_numbered(1), _numbered(2)], open_one)
-        async for chunk in joined.chunks():
-            if b"a" in chunk:
-                joined.abort()
-
-    with pytest.raises(ArchiveUnavailableError):
-        asyncio.run(use())
-    assert [each.aborted for each in opened] == [True]
+    assert {series[0].ref.series for study in studies for series in study} <= archive.run(use)

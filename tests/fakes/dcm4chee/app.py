@@ -1,5 +1,6 @@
 """The routes."""
 
+import hashlib
 import re
 import uuid
 from collections.abc import Awaitable, Callable
@@ -32,7 +33,11 @@ _PURGE: Final = re.compile(r"/dcm4chee-arc/reject/([0-9]+)\^DCM")
 _REJECT: Final = re.compile(r"/reject/([0-9]+)\^DCM")
 _CODES: Final = {"113001", "113037", "113038", "113039"}
 _SETTINGS: Final = {"limit", "offset", "orderby", "includefield", "includedefaults", "fuzzymatching", "accept"}
+_LEVELS: Final = {"/studies": 1, "/series": 2, "/instances": 3}
+"""Searches, and how many UIDs a result has."""
 _UIDS: Final = {"StudyInstanceUID": "study", "SeriesInstanceUID": "series"}
+_NAMES: Final = ("studies", "series", "instances")
+_TAGS: Final = ("0020000D", "0020000E", "00080018")
 _DICOM_JSON: Final = "application/dicom+json"
 _CORS: Final = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Credentials": "true"}
 
@@ -93,8 +98,8 @@ class Dcm4cheeFake:
     async def _get(self, request: Request, match: re.Match[str]) -> Response:
         rest = match["rest"] or ""
         base = f"http://{request.headers['host']}/dcm4chee-arc/aets/{match['aet']}/rs"
-        if rest == "/instances":
-            return self._search(request, match, base)
+        if rest in _LEVELS:
+            return self._search(request, match, base, _LEVELS[rest])
         found = self._found(match)
         if not found or match["study"] is None:
             raise RefusedError(HTTPStatus.NOT_FOUND, "No matches")
@@ -116,7 +121,7 @@ class Dcm4cheeFake:
             raise RefusedError(HTTPStatus.NOT_FOUND, "No such resource")
         return retrieving.objects(accept, match["aet"], found, base=base)
 
-    def _search(self, request: Request, match: re.Match[str], base: str) -> Response:
+    def _search(self, request: Request, match: re.Match[str], base: str, level: int) -> Response:
         wanted: dict[str, str] = {"study": match["study"] or "*", "series": match["series"] or "*"}
         instances = ["*"]
         for name, value in request.query_params.multi_items():
@@ -129,7 +134,9 @@ class Dcm4cheeFake:
                 wanted[_UIDS[keyword]] = value
             elif keyword == "SOPInstanceUID":
                 instances = value.split(",")
-        found = self._holdings.find(match["aet"], study=wanted["study"], series=wanted["series"], instances=instances)
+        held = self._holdings.find(match["aet"], study=wanted["study"], series=wanted["series"], instances=instances)
+        found = list({(each.identity.study, each.identity.series, each.identity.instance)[:level] for each in held})
+        found.sort(key=lambda uids: hashlib.sha256(uids[-1].encode()).digest())
         offset = _number(request.query_params.get("offset", "0"), least=0)
         limit = request.query_params.get("limit")
         page = found[offset:][: min(self._cap, self._cap if limit is None else _number(limit, least=1))]
@@ -223,15 +230,10 @@ def _reference(sop_class: str, instance: str) -> dict[str, Any]:
     return {"00081150": {"vr": "UI", "Value": [sop_class]}, "00081155": {"vr": "UI", "Value": [instance]}}
 
 
-def _row(held: Held, base: str) -> dict[str, Any]:
-    identity = held.identity
-    address = f"{base}/studies/{identity.study}/series/{identity.series}/instances/{identity.instance}"
-    return {
-        "00080018": {"vr": "UI", "Value": [identity.instance]},
-        "00081190": {"vr": "UR", "Value": [address]},
-        "0020000D": {"vr": "UI", "Value": [identity.study]},
-        "0020000E": {"vr": "UI", "Value": [identity.series]},
-    }
+def _row(uids: tuple[str, ...], base: str) -> dict[str, Any]:
+    address = base + "".join(f"/{name}/{uid}" for name, uid in zip(_NAMES, uids, strict=False))
+    row = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in zip(_TAGS, uids, strict=False)}
+    return {**row, "00081190": {"vr": "UR", "Value": [address]}}
 
 
 def _number(text: str, *, least: int) -> int:

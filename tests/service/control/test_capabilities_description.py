@@ -42,6 +42,8 @@ def test_everything_that_the_data_plane_does_is_described_in_both_forms(run: Run
             for resource in resources
             for method in resource.findall(f"{WADL}method")
         } == expected
+        styles = {each.attrib["name"]: each.attrib["style"] for each in root.iter(f"{WADL}param")}
+        assert {name for name, style in styles.items() if style == "header"} == {"If-None-Match", "Admin-Action"}
         rendered = next(each for each in resources if each.attrib["path"] == "studies/{study}/rendered")
         assert "viewport" in {each.attrib["name"] for each in rendered.iter(f"{WADL}param")}
         assert "image/png" in {each.attrib["mediaType"] for each in rendered.iter(f"{WADL}representation")}

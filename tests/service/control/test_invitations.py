@@ -235,6 +235,20 @@ def test_a_new_invitation_takes_the_place_of_the_earlier_one(world: World, desk:
     assert (len(waiting), len(desk.listed(alice, album))) == (1, 2)
 
 
+def test_an_administrators_invitation_takes_the_place_of_a_members_and_not_the_other_way_round(
+    world: World, desk: Desk
+) -> None:
+    alice, bob = world.person("alice"), world.person("bob")
+    album = world.album(alice, bob, flags=AlbumFlags(add_user=True))
+    waiting = (
+        "SELECT u.sub FROM invitations i JOIN users u ON u.pk = i.invited_by WHERE i.revoked_at IS NULL ORDER BY i.pk"
+    )
+    assert [desk.invite(by, album) for by in (bob, alice)] == ["ok", "ok"]
+    assert world.rows(waiting) == [("alice",)]
+    assert desk.invite(bob, album) == "ok"
+    assert world.rows(waiting) == [("alice",), ("bob",)]
+
+
 @pytest.mark.parametrize("leaves", [False, True])
 def test_who_is_out_again_is_not_let_in_by_an_invitation_of_before(world: World, desk: Desk, leaves: bool) -> None:
     alice, bob = world.person("alice"), world.person("bob")

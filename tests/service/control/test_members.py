@@ -238,6 +238,8 @@ def test_a_bare_sub_of_two_members_is_neithers_and_each_is_named_with_the_issuer
     assert (world.outcome(demoted), world.admins(album)) == ("ok", {alice.user})
     assert world.outcome(members.remove(alice, album, "p", asked=world.use(alice), issuer=ISSUER)) == "ok"
     assert world.members(album) == {alice.user, other.user}
+    assert remove(world, alice, album, "p") == "UserNotFoundError", "a bare sub is never another issuer's"
+    assert world.members(album) == {alice.user, other.user}
 
 
 def test_a_bare_sub_that_another_issuer_has_too_is_nobodys(world: World) -> None:

@@ -298,7 +298,7 @@ def test_a_body_that_breaks_off_is_the_clients_doing(run: Run) -> None:
     async def body(served: Served) -> None:
         await known(served, "alice")
         sent: list[dict[str, Any]] = []
-        messages = [
+        messages: list[dict[str, Any]] = [
             {"type": "http.request", "body": b'{"series"', "more_body": True},
             {"type": "http.disconnect"},
         ]

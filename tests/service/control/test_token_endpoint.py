@@ -66,9 +66,8 @@ def test_an_exchange_answers_as_rfc_8693_says(run: Run) -> None:
     ("change", "error"),
     [
         ({"grant_type": None}, "invalid_request"),
-        ({"grant_type": "authorization_code"}, "unsupported_grant_type"),
-        ({"grant_type": "refresh_token"}, "unsupported_grant_type"),
         ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"grant_type": "refresh_token"}, "unsupported_grant_type"),
         ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
         ({"scope": None}, "invalid_request"),
         ({"scope": "read"}, "invalid_scope"),
@@ -222,7 +221,7 @@ def test_a_viewer_token_does_nothing_but_read_and_store(run: Run) -> None:
             form = {"name": "x"} if method in {"PATCH", "POST"} and "revoke" not in path else None
             answer = await served.call(method, path, token=token, form=form)
             assert answer.status_code == 403, (method, path, answer.text)
-        form = {"title": "t", "scope_type": "user"}
+        form = {"title": "t", "scope_type": "user", "read_permission": "true"}
         assert (await served.call("POST", "/api/capabilities", token=token, form=form)).status_code == 403
         again = await exchange(served, token, series.study)
         assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")

@@ -94,15 +94,15 @@ def test_a_token_of_user_scope_needs_to_read_as_well_as_write(
     assert world.outcome(world.comments.of_study(token, series.study, Page())) == reads
 
 
-def test_a_token_of_an_album_reads_public_comments_of_its_studies_and_writes_none(world: HistoryWorld) -> None:
+def test_a_token_of_an_album_neither_reads_nor_writes_comments_on_its_studies(world: HistoryWorld) -> None:
     alice, bob = world.person("alice"), world.person("bob")
     album = world.album(alice, bob)
     inside, outside = world.series(world.key(album)), world.series(world.inbox(alice))
     assert world.say(alice, inside, "aloud") == "ok"
     assert world.say(alice, inside, "psst", to="bob") == "ok"
     token = world.album_token(alice, album, "rwa")
-    assert world.said_of(token, inside.study) == ["aloud"]
-    assert world.outcome(world.comments.of_study(token, outside.study, Page())) == "NotFoundError"
+    for study in (inside.study, outside.study, NOWHERE.study):
+        assert world.outcome(world.comments.of_study(token, study, Page())) == "ForbiddenError"
     assert world.say(token, inside, "x") == "ForbiddenError"
     assert world.say(token, album, "x") == "ForbiddenError"
     writing = world.comments.of_study(world.album_token(alice, album, "w"), inside.study, Page())

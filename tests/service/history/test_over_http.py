@@ -268,7 +268,7 @@ def test_favourites_are_found_by_searches_in_their_place(run: Run) -> None:
 
 def test_searches_count_the_comments_that_the_caller_reads(run: Run) -> None:
     async def body(served: Served) -> None:
-        _, series = await scene(served)
+        album, series = await scene(served)
         path = f"/api/studies/{series.study}/comments"
         for form in ({"comment": "loud"}, {"comment": "psst", "to_user": "alice"}):
             assert (await served.call("POST", path, by="alice", form=form)).status_code == 204
@@ -277,7 +277,15 @@ def test_searches_count_the_comments_that_the_caller_reads(run: Run) -> None:
                 (row,) = (await served.call("GET", f"/api/studies?includefield={field}", by=by)).json()
                 assert row["00012346"] == {"vr": "IS", "Value": [number]}
         below = await served.call("GET", f"/api/studies/{series.study}/series?includefield=00012346", by="bob")
-        assert "00012346" in below.headers["warning"]
+        assert not [row for row in below.json() if "00012346" in row], "of studies alone"
+        wanted = {"title": "PACS", "scope_type": "album", "album": album, "read_permission": "true"}
+        made = await served.call("POST", "/api/capabilities", by="alice", form=wanted)
+        assert made.status_code == 201, made.text
+        link = f"/api/link/{made.json()['access_token']}"
+        (row,) = (await served.call("GET", f"{link}/studies?includefield=comments")).json()
+        assert "00012346" not in row, "the token reads no comments, and counts none"
+        refused = await served.call("GET", f"{link}/studies/{series.study}/comments")
+        assert refused.status_code == 403
 
     run(body)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection
@@ -24,9 +25,8 @@ LEASE = timedelta(minutes=2)
 
 def add(world: OutboxWorld, kind: str, number: int = 1, *, lane: str = "") -> None:
     for each in range(number):
-        world.database.run_blocking(
-            lambda tx, each=each: outbox.add_task(tx, kind, {"n": each, "lane": lane}, due=world.now(), lane=lane)
-        )
+        payload = {"n": each, "lane": lane}
+        world.database.run_blocking(partial(outbox.add_task, kind=kind, payload=payload, due=world.now(), lane=lane))
 
 
 def claim(world: OutboxWorld, **most: int) -> list[Task]:
@@ -68,7 +68,7 @@ def test_a_lane_that_waits_for_its_next_attempt_lets_the_others_of_it_by(world: 
     add(world, "webhook", AT_ONCE_OF_LANE + 1, lane="1")
     until = world.now() + timedelta(minutes=5)
     for task in claim(world, webhook=8):
-        world.database.run_blocking(lambda tx, task=task: outbox.put_off(tx, task, until=until))
+        assert world.database.run_blocking(partial(outbox.put_off, task=task, until=until))
     assert [task.payload["n"] for task in claim(world, webhook=8)] == [AT_ONCE_OF_LANE]
 
 

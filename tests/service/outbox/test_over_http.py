@@ -162,6 +162,11 @@ def test_a_webhook_is_changed(run: Run) -> None:
             True,
         )
         assert not (await change(secret="")).json()["use_secret"]
+        told = "SELECT (SELECT count(*) FROM events), (SELECT max(last_event_at) FROM albums)"
+        before = served.world.rows(told)
+        for nothing in ({}, {"secret": ""}, {"name": "Other", "enabled": "false"}):
+            assert (await change(**nothing)).status_code == 200
+        assert served.world.rows(told) == before, "what changes nothing is no event"
         for wrong in (
             {"event": "new_user", "add_event": "new_series"},
             {"remove_event": "new_user"},

@@ -160,7 +160,7 @@ def test_person_who_says_no_at_the_issuer_is_told_so_and_can_start_again(site: S
     site.run(use)
 
 
-def test_person_who_is_suspended_is_refused_like_anybody_else(site: Site) -> None:
+def test_person_who_is_suspended_is_told_so_and_gets_no_session(site: Site) -> None:
     async def use(new: NewBrowser) -> tuple[int, str]:
         browser = new()
         state = await browser.begin()
@@ -172,7 +172,10 @@ def test_person_who_is_suspended_is_refused_like_anybody_else(site: Site) -> Non
     site.catalog.execute("UPDATE users SET suspended_at = now()")
     status, text = site.run(use)
     assert status == 403
-    assert "suspend" not in text
+    assert "Your account is suspended" in text
+    assert "ask those who manage it" in text
+    assert "start again" not in text
+    assert "Log in again" not in text
     assert site.catalog.value("SELECT count(*) FROM web_sessions") == 0
 
 

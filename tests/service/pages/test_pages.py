@@ -97,6 +97,28 @@ def test_album_is_shown_to_its_members_with_what_it_holds(site: Site) -> None:
     assert read == [("bob",)]
 
 
+def test_the_groups_of_an_album_are_shown_beside_its_people(site: Site) -> None:
+    _, bob = _filled(site)
+    album, other = site.catalog.album(bob), site.catalog.album(bob)
+    site.catalog.execute(
+        "INSERT INTO album_groups (album_pk, iss, value, added_at, added_by) "
+        "SELECT pk, 'https://idp.example', 'Ra<b>diology', now(), (SELECT pk FROM users WHERE sub = 'bob') "
+        "FROM albums WHERE pk = :pk",
+        pk=album.pk,
+    )
+
+    async def use(new: NewBrowser) -> list[str]:
+        browser = new()
+        await browser.log_in("bob")
+        return [(await browser.get(f"/albums/{each.id}")).text for each in (album, other)]
+
+    with_group, without = site.run(use)
+    assert "Ra&lt;b&gt;diology" in with_group
+    assert "1 group<" in with_group
+    assert "1 person<" in with_group
+    assert 'id="groups"' not in without
+
+
 def test_album_of_others_looks_like_one_that_does_not_exist(site: Site) -> None:
     _, bob = _filled(site)
     album = site.catalog.album(bob)

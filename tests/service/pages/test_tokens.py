@@ -140,7 +140,7 @@ def test_curl_sends_with_these_lines_what_dicomweb_wants(site: Site, recorder: H
     search, store, retrieve = _Recording.seen
     assert search[:2] == ("GET", "/api/studies?limit=10")
     assert retrieve[:2] == ("GET", "/api/studies/STUDY_INSTANCE_UID")
-    assert retrieve[2]["accept"] == 'multipart/related; type="application/dicom"; transfer-syntax=*'
+    assert retrieve[2]["accept"] == "application/zip"
     for _, _, headers, _ in (search, store, retrieve):
         assert headers["authorization"] == f"Bearer {secret}"
     assert store[:2] == ("POST", "/api/studies")

@@ -14,11 +14,17 @@ async def known(served: Served, *subs: str) -> None:
 
 
 async def as_root(
-    served: Served, method: str, path: str, form: dict[str, str] | None = None, **claims: object
+    served: Served,
+    method: str,
+    path: str,
+    form: dict[str, str] | None = None,
+    *,
+    headers: dict[str, str] | None = None,
+    **claims: object,
 ) -> httpx.Response:
     """Ask as Root, who administers the installation."""
     token = served.token("root", roles=["root"], **claims)
-    return await served.call(method, path, token=token, form=form)
+    return await served.call(method, path, token=token, form=form, headers=headers)
 
 
 def in_groups(served: Served, sub: str, *groups: str) -> str:

@@ -88,6 +88,9 @@ def test_an_album_goes_on_with_the_member_who_joined_first(run: Run) -> None:
         }
         issuer = served.issuer.issuer
         assert audited(served, "admin-changed") == [("granted", f"{album} {issuer} carol", None)]
+        (event,) = (await served.call("GET", f"/api/albums/{album}/events?types=mutations&limit=1", by="carol")).json()
+        assert (event["mutation_type"], event["target"]["sub"]) == ("PROMOTE_ADMIN", "carol")
+        assert event.get("source") is None, "who administers the installation is nobody whom members know"
 
     run(body)
 

@@ -224,3 +224,24 @@ def test_the_administrator_of_the_installation_is_no_member_of_albums(run: Run) 
         assert (await as_root(served, "PUT", f"/api/albums/{album}/groups/surgery")).status_code == 404
 
     run(body)
+
+
+def test_adding_and_removing_a_group_is_in_the_history(run: Run) -> None:
+    async def body(served: Served) -> None:
+        album = await album_of(served, "alice", "bob")
+        path = f"/api/albums/{album}/groups/radiology"
+        for method in ("PUT", "PUT", "DELETE"):
+            assert (await served.call(method, path, by="alice")).is_success
+        events = f"/api/albums/{album}/events?types=mutations"
+        of_groups = (await served.call("GET", f"{events}&type=add_group&type=REMOVE_GROUP", by="bob")).json()
+        assert [each["mutation_type"] for each in of_groups] == ["REMOVE_GROUP", "ADD_GROUP"], (
+            "the second PUT: nothing"
+        )
+        for each in of_groups:
+            assert each["group"] == {"issuer": served.issuer.issuer, "group": "radiology"}
+            assert each["source"]["sub"] == "alice"
+        of_users = (await served.call("GET", f"{events}&family=users", by="bob")).json()
+        assert [each["mutation_type"] for each in of_users] == ["REMOVE_GROUP", "ADD_GROUP", "ADD_USER"]
+        assert "group" not in of_users[2]
+
+    run(body)

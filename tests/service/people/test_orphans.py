@@ -113,14 +113,15 @@ def test_a_hold_is_set_told_and_ended_with_reasons(run: Run) -> None:
             "state": "orphan",
             "reason": "case 13",
         }
-        ended = await as_root(served, "DELETE", f"/api/legalholds/{first.series}?reason=closed")
+        path, why = f"/api/legalholds/{first.series}", {"Admin-Reason": "closed%20%C3%A0%20jamais"}
+        ended = await as_root(served, "DELETE", path, headers=why)
         assert ended.status_code == 204
-        again = await as_root(served, "DELETE", f"/api/legalholds/{first.series}?reason=closed")
+        again = await as_root(served, "DELETE", path, headers=why)
         assert again.status_code == 404
         left = await as_root(served, "GET", "/api/legalholds")
         assert [each["series_uid"] for each in left.json()] == [second.series]
         assert [reason for _, _, reason in audited(served, "legal-hold-set")] == ["case 12", "case 12", "case 13"]
-        assert audited(served, "legal-hold-cleared")[0] == ("granted", None, "closed")
+        assert audited(served, "legal-hold-cleared")[0] == ("granted", None, "closed à jamais")
 
     run(body)
 
@@ -130,12 +131,11 @@ def test_a_hold_is_set_told_and_ended_with_reasons(run: Run) -> None:
     [
         ("PUT", "/1.2.999", WHY, 404),
         ("PUT", "/1..2", WHY, 404),
-        ("DELETE", "/1.2.999?reason=x", None, 404),
         ("PUT", "/{}", {}, 400),
         ("PUT", "/{}", {"reason": "x" * 501}, 400),
         ("PUT", "/{}?reason=x", WHY, 400),
         ("DELETE", "/{}", None, 400),
-        ("DELETE", "/{}?reason=%20", None, 400),
+        ("DELETE", "/{}?reason=x", None, 400),
         ("GET", "?limit=0", None, 400),
         ("POST", "", None, 405),
     ],
@@ -147,6 +147,23 @@ def test_bad_requests_about_holds_are_told(
         series = served.world.series().series
         answer = await as_root(served, method, f"/api/legalholds{path.format(series)}", form)
         assert answer.status_code == status, answer.text
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [("x", 204), ("%20", 400), ("x" * 501, 400), ("%FF", 400), ("a%00b", 400), ("x" * 500, 204)],
+)
+def test_a_hold_ends_with_a_reason_in_a_header_alone(run: Run, reason: str, status: int) -> None:
+    async def body(served: Served) -> None:
+        path = f"/api/legalholds/{served.world.series().series}"
+        await as_root(served, "PUT", path, WHY)
+        headers = {"Admin-Reason": reason}
+        assert (await as_root(served, "DELETE", "/api/legalholds/1.2.999", headers={"Admin-Reason": "x"})).is_error
+        answer = await as_root(served, "DELETE", path, headers=headers)
+        assert answer.status_code == status, answer.text
+        assert served.world.scalar("SELECT count(*) FROM series WHERE legal_hold") == (0 if status == 204 else 1)
 
     run(body)
 
@@ -166,11 +183,12 @@ def test_holds_are_the_administrators_alone(run: Run) -> None:
         for uid in (series.series, "1.2.999"):
             for method, path, form in (
                 ("PUT", f"/api/legalholds/{uid}", WHY),
-                ("DELETE", f"/api/legalholds/{uid}?reason=x", None),
+                ("DELETE", f"/api/legalholds/{uid}", None),
                 ("GET", "/api/legalholds", None),
             ):
-                assert (await served.call(method, path, by="alice", form=form)).status_code == 403
-                assert (await served.call(method, path, form=form)).status_code == 401
+                why = {"Admin-Reason": "x"} if method == "DELETE" else {}
+                assert (await served.call(method, path, by="alice", form=form, headers=why)).status_code == 403
+                assert (await served.call(method, path, form=form, headers=why)).status_code == 401
         assert served.world.scalar("SELECT count(*) FROM series WHERE legal_hold") == 0
 
     run(body)

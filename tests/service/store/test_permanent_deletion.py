@@ -64,10 +64,17 @@ def an_album(world: StoreWorld, member: Person, series: str) -> None:
 def test_a_study_is_gone_for_everybody_at_once_and_from_the_store_with_the_purge(world: StoreWorld) -> None:
     study, first, second = a_study(world)
     an_album(world, world.person("bob"), first)
+    world.execute(
+        "INSERT INTO webhooks (id, album_pk, name, url, events, enabled, user_pk, created_at) "
+        "SELECT 'wh00000001', pk, 'W', 'https://example.org/', '{remove_series}', true, :user, now() "
+        "FROM albums WHERE kind = 'album'",
+        user=world.person("bob").user,
+    )
     delete(world, administrator(world), study)
+    assert world.rows("SELECT payload #>> '{facts,by}' FROM outbox WHERE kind = 'webhook'") == [(None,)]
     assert world.states() == {first: ("deleting", 1), second: ("deleting", 1)}
     assert world.rows("SELECT 1 FROM album_series") == []
-    assert world.rows("SELECT mutation_type FROM events") == [("REMOVE_STUDY",)]
+    assert world.rows("SELECT mutation_type, user_pk FROM events") == [("REMOVE_STUDY", None)], "nobody is named"
     assert world.rows(
         "SELECT sub, kind, reason, cardinality(series_instance_uids) FROM audit WHERE kind = 'purge'"
     ) == [("root", "purge", "begun", 2)]
@@ -96,6 +103,7 @@ def test_below_an_album_it_takes_that_albums_right_and_deletes_what_it_holds(wor
         root=root.user,
     )
     delete(world, root, study, album=ALBUM)
+    assert world.rows("SELECT user_pk FROM events") == [(root.user,)], "who acted as a member is named to members"
     assert world.states() == {first: ("deleting", 1), second: ("confirmed", 1)}
     assert (
         world.rows("SELECT 1 FROM album_series x JOIN series s ON s.pk = x.series_pk AND s.state = 'deleting'") == []

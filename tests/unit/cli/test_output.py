@@ -5,7 +5,7 @@ import json
 import pytest
 
 from kheops.cli.attributes import plain
-from kheops.cli.output import count, print_json, print_table, printable, say
+from kheops.cli.output import count, print_json, print_members, print_table, printable, say
 
 
 def test_names_are_no_commands_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,6 +29,11 @@ def test_long_cells_are_cut_but_for_the_last(capsys: pytest.CaptureFixture[str])
     print_table({"a": "A", "uid": "UID"}, [{"a": "x" * 90, "uid": "1" * 64}])
     cells = capsys.readouterr().out.splitlines()[1].split()
     assert (len(cells[0]), cells[0][-1], cells[1]) == (48, "…", "1" * 64)
+
+
+def test_members_are_words_and_not_python(capsys: pytest.CaptureFixture[str]) -> None:
+    print_members({"name": "A\x1b", "modalities": ["CT", "MR"], "none": [], "absent": None, "on": True, "off": False})
+    assert capsys.readouterr().out == "name: A?\nmodalities: CT, MR\non: yes\noff: no\n"
 
 
 def test_empty_list_is_a_heading_alone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ async def _examined(settings: Settings, heard: Heard, token: str | None, clock: 
         yield Finding.ok("settings", "The settings are complete, and none is unsafe by itself.")
         async for finding in check_database(process, heard):
             yield finding
-        async for finding in check_store(process):
+        async for finding in check_store(process, heard):
             yield finding
         async for finding in check_issuers(process, heard):
             yield finding

@@ -33,6 +33,17 @@ class Heard(logging.Handler):
         self._logger.removeHandler(self)
         self._logger.propagate = self._propagated
 
+    def has(self, event: str) -> bool:
+        """Return whether there was an event of a name."""
+        return any(record.getMessage() == event for record in self._records)
+
+    def last_error(self, event: str) -> str | None:
+        """Return the class of the exception in the latest event of a name; ``None`` if there was none."""
+        for record in reversed(self._records):
+            if record.getMessage() == event and record.exc_info is not None and record.exc_info[0] is not None:
+                return record.exc_info[0].__name__
+        return None
+
     def last(self, event: str, field: str) -> str | None:
         """Return a field of the latest event of a name; ``None`` if there was none."""
         for record in reversed(self._records):

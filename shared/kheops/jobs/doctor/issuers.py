@@ -77,10 +77,16 @@ async def check_token(process: Process, token: str) -> Finding:
         return Finding.fault(
             "token", f"The token cannot be checked: {error.message}.", "See what is said of the issuer."
         )
+    if verified is None and "iss" not in claims:
+        return Finding.fault(
+            "token",
+            "The token is no JWT with an issuer, so it is no access token of a login provider.",
+            "Give the file that holds an issuer's access token and nothing else. Capability tokens are not examined.",
+        )
     if verified is None:
         return Finding.fault(
             "token",
-            f"The token is of {claims.get('iss', 'no issuer')}, which is not trusted letter by letter.",
+            f"The token is of {claims['iss']}, which is not trusted letter by letter.",
             "Add that issuer to KHEOPS_ISSUERS, or mend its `issuer` there (a slash at the end counts).",
         )
     if verified.email is None and not process.settings.email_from_userinfo:

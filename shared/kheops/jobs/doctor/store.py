@@ -9,13 +9,14 @@ from kheops.cli.failure import CommandError
 from kheops.cli.probe import probe
 from kheops.factory import Process
 from kheops.jobs.doctor.finding import Finding
+from kheops.jobs.doctor.heard import Heard
 
 __all__ = ["check_store"]
 
 _DENIED: Final = frozenset({401, 403})
 
 
-async def check_store(process: Process) -> AsyncIterator[Finding]:
+async def check_store(process: Process, heard: Heard) -> AsyncIterator[Finding]:
     """Give what is to be said of the store."""
     settings = process.settings
     if await process.archive.ready():
@@ -27,14 +28,32 @@ async def check_store(process: Process) -> AsyncIterator[Finding]:
                 "Let it ask for one, or make sure that nothing but the services reaches it: it holds everything.",
             )
     elif settings.store_kind == "google":
-        yield Finding.fault(
-            "store",
-            "The Healthcare API does not answer a search in that store.",
-            "Check KHEOPS_STORE_URL letter by letter, and that the service account has "
-            "roles/healthcare.dicomEditor on the store.",
-        )
+        yield _why_google(heard)
     else:
         yield await asyncio.to_thread(_why, settings.store_url, _basic(process))
+
+
+def _why_google(heard: Heard) -> Finding:
+    error = heard.last_error("archive.token_unavailable")
+    if error == "DefaultCredentialsError":
+        return Finding.fault(
+            "store",
+            "No credentials for the Healthcare API were found, or they cannot be read.",
+            "Run this as the service account on Google Cloud, or set GOOGLE_APPLICATION_CREDENTIALS to its key file.",
+        )
+    if error is not None or heard.has("archive.token_late"):
+        return Finding.fault(
+            "store",
+            f"No access token for the Healthcare API could be fetched: {error or 'no answer in time'}.",
+            "Open the network to Google's token endpoint or the metadata server, and check that the service account "
+            "and its key are there and not disabled.",
+        )
+    return Finding.fault(
+        "store",
+        "The Healthcare API does not answer a search in that store.",
+        "Check KHEOPS_STORE_URL letter by letter, and that the service account has roles/healthcare.dicomEditor on "
+        "the store.",
+    )
 
 
 def _why(store_url: str, authorization: dict[str, str]) -> Finding:

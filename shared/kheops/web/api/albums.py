@@ -25,7 +25,7 @@ from kheops.errors import BadQueryParameterError
 from kheops.ids import AlbumId
 from kheops.services.albums import AlbumView
 from kheops.web.api.answers import CONTENTS, MEMBER, Json, done, json_of, listed, local_time, member_json
-from kheops.web.api.parameters import Query, album_of, bounded, form_of, query_of
+from kheops.web.api.parameters import Query, album_of, bounded, form_of, query_of, titled
 from kheops.web.call import Call, Form
 from kheops.web.declaration import DONE, PAGING, Declaration, Parameter, json_answer, listed_answer
 from kheops.web.schema import ALBUM_ID, COUNT, FLAG, TEXT, list_of, one_of, record, text
@@ -128,7 +128,7 @@ async def create(call: Call) -> Response:
     form = await form_of(call)
     description = form.one("description") or ""
     draft = AlbumDraft(
-        name=bounded("name", form.required("name"), most=ALBUM_NAME_LENGTH),
+        name=titled("name", form.required("name"), most=ALBUM_NAME_LENGTH),
         description=_description(description) if description.strip() else "",
         flags=_flags(form),
     )
@@ -163,7 +163,7 @@ async def edit(call: Call) -> Response:
     form = await form_of(call)
     name, description = form.one("name"), form.one("description")
     changes = AlbumEdit(
-        name=None if name is None else bounded("name", name, most=ALBUM_NAME_LENGTH),
+        name=None if name is None else titled("name", name, most=ALBUM_NAME_LENGTH),
         description=None if description is None else _description(description),
         flags=FlagChanges(**{field: form.flag(name) for name, field in _FLAGS.items()}),
         notification_new_series=form.flag("notificationNewSeries"),

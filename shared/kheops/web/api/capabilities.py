@@ -15,7 +15,7 @@ from kheops.ids import AlbumId, capability_id
 from kheops.services.capabilities import CapabilityView
 from kheops.storage.capabilities import CapabilityUser
 from kheops.web.api.answers import Json, json_of, listed, zoned_time
-from kheops.web.api.parameters import album_of, bounded, form_of, query_of, time_of
+from kheops.web.api.parameters import album_of, form_of, query_of, time_of, titled
 from kheops.web.call import Call, Form
 from kheops.web.declaration import ISSUER, JSON, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
 from kheops.web.schema import ALBUM_ID, CAPABILITY_ID, FLAG, TEXT, Schema, one_of, record, text
@@ -126,7 +126,7 @@ async def revoke(call: Call) -> Response:
 
 
 def _draft(form: Form, at: datetime, longest: timedelta) -> CapabilityDraft:
-    title = bounded("title", form.required("title"), most=CAPABILITY_TITLE_LENGTH)
+    title = titled("title", form.required("title"), most=CAPABILITY_TITLE_LENGTH)
     permissions = CapabilityPermissions(
         read=form.flag("read_permission") or False,
         write=form.flag("write_permission") or False,
@@ -139,8 +139,11 @@ def _draft(form: Form, at: datetime, longest: timedelta) -> CapabilityDraft:
     expires_at = time_of(form, "expiration_time") or min(_months_later(max(at, not_before)), at + longest)
     if expires_at <= max(at, not_before):
         raise BadFormParameterError("'expiration_time' must lie in the future and after 'not_before_time'.")
+    album = _scope(form)
+    if not (permissions.read or permissions.write):
+        raise BadFormParameterError("One of 'read_permission' and 'write_permission' must be true.")
     return CapabilityDraft(
-        title=title, album=_scope(form), permissions=permissions, not_before=not_before, expires_at=expires_at
+        title=title, album=album, permissions=permissions, not_before=not_before, expires_at=expires_at
     )
 
 

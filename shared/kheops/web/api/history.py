@@ -47,6 +47,7 @@ _MUTATION: Final = record(
         "source": _BY,
         "target": _PERSON,
         "report_provider": _PROVIDER,
+        "group": record({"issuer": TEXT, "group": TEXT}),
         "study": record({"UID": UID, "series": list_of(_SERIES)}, {"description": TEXT}),
     },
 )
@@ -111,6 +112,7 @@ def _event_json(event: Event, present: Mapping[SeriesInstanceUID, SeriesPresent]
         "mutation_type": event.kind.value,
         "target": _source_json(event.to),
         "report_provider": about,
+        "group": None if event.group is None else {"issuer": event.group.iss, "group": event.group.value},
         "study": _study_json(event, present),
     }
 

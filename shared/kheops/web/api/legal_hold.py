@@ -1,16 +1,17 @@
 """``/legalholds``: series that must not be deleted for good, kept by administrators. KHEOPS has none of it."""
 
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from starlette.responses import Response
 
 from kheops.domain.uses import UseKind
-from kheops.errors import BadQueryParameterError, InvalidIdentifierError, RouteNotFoundError
+from kheops.errors import BadRequestError, InvalidIdentifierError, RouteNotFoundError
 from kheops.ids import SeriesInstanceUID, series_instance_uid
 from kheops.storage.legal_hold import HeldSeries
 from kheops.web.api.answers import Json, done, listed, zoned_time
 from kheops.web.api.parameters import bounded, form_of, query_of
-from kheops.web.call import Call
+from kheops.web.call import CONTROL_IN_TEXT, Call
 from kheops.web.declaration import DONE, PAGING, Declaration, Parameter, listed_answer
 from kheops.web.schema import TEXT, UID, record, text
 
@@ -29,7 +30,10 @@ LIST: Final = Declaration(
     query=PAGING,
 )
 SET: Final = Declaration("Put a series on legal hold", DONE, form=(_REASON,), errors=(409,))
-CLEAR: Final = Declaration("End the legal hold of a series", DONE, query=(_REASON,))
+_CLEARING_REASON: Final = Parameter(
+    "Admin-Reason", "Why; it names no patient. UTF-8, percent-encoded where it is not ASCII.", TEXT, required=True
+)
+CLEAR: Final = Declaration("End the legal hold of a series", DONE, headers=(_CLEARING_REASON,))
 
 
 async def list_holds(call: Call) -> Response:
@@ -48,13 +52,23 @@ async def put(call: Call) -> Response:
 
 
 async def clear(call: Call) -> Response:
-    # In the query string: a body of DELETE means nothing to HTTP (RFC 9110 section 9.3.5), and proxies drop it.
-    reason = (query_of(call).one("reason") or "").strip()
-    if not 0 < len(reason) <= REASON_LENGTH:
-        raise BadQueryParameterError(f"'reason' is required, with {REASON_LENGTH} characters at most.")
+    query_of(call)
+    reason = _clearing_reason(call)
     asked = call.use(UseKind.LEGAL_HOLD_CLEARED)
     await call.process.legal_hold.clear(call.principal, _series(call), reason=reason, asked=asked)
     return done()
+
+
+def _clearing_reason(call: Call) -> str:
+    # In a header: a body of DELETE means nothing to HTTP (RFC 9110 section 9.3.5), and proxies log query strings.
+    values = call.request.headers.getlist("admin-reason")
+    try:
+        reason = unquote_to_bytes(values[0].encode("latin-1")).decode().strip() if len(values) == 1 else ""
+    except UnicodeDecodeError:
+        raise BadRequestError("'Admin-Reason' is not percent-encoded UTF-8.") from None
+    if not 0 < len(reason) <= REASON_LENGTH or CONTROL_IN_TEXT.search(reason):
+        raise BadRequestError(f"The header 'Admin-Reason' is required once, with {REASON_LENGTH} characters at most.")
+    return reason
 
 
 def _series(call: Call) -> SeriesInstanceUID:

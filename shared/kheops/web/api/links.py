@@ -18,7 +18,7 @@ from kheops.errors import BadFormParameterError, InvalidIdentifierError
 from kheops.ids import StudyInstanceUID, link_id, series_instance_uid, study_instance_uid
 from kheops.services.links import LinkView
 from kheops.web.api.answers import Json, json_of, listed, zoned_time
-from kheops.web.api.parameters import album_of, bounded, form_of, query_of, time_of
+from kheops.web.api.parameters import album_of, form_of, query_of, time_of, titled
 from kheops.web.call import Call, Form
 from kheops.web.declaration import JSON, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
 from kheops.web.schema import ALBUM_ID, COUNT, FLAG, TEXT, UID, Schema, one_of, record, text, whole
@@ -189,7 +189,7 @@ def _draft(form: Form) -> LinkDraft:
     if (album is None) == (not studies and not series):
         raise BadFormParameterError("Either 'album', or 'study' and 'series', say what the link shows.")
     return LinkDraft(
-        title=bounded("title", form.required("title"), most=LINK_TITLE_LENGTH),
+        title=titled("title", form.required("title"), most=LINK_TITLE_LENGTH),
         album=None if album is None else album_of(album),
         studies=tuple(_study(each) for each in studies),
         series=tuple(_series(each) for each in series),

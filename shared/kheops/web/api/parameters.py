@@ -11,9 +11,11 @@ from kheops.errors import AlbumNotFoundError, BadFormParameterError, BadQueryPar
 from kheops.ids import AlbumId, album_id
 from kheops.web.call import Call, Form
 
-__all__ = ["Query", "album_of", "bounded", "form_of", "query_of", "time_of"]
+__all__ = ["Query", "album_of", "bounded", "form_of", "query_of", "time_of", "titled"]
 
 _INTEGER: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_MOST: Final = 999_999_999
+_DIRECTION: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Query:
         return value == "true"
 
     def page(self) -> Page:
-        """Return ``limit`` and ``offset``; raise `BadQueryParameterError` unless whole numbers from 1 and from 0."""
+        """Return ``limit`` and ``offset``; raise `BadQueryParameterError` unless whole numbers from 1 and from 0.
+
+        Neither may have more than nine digits.
+        """
         default = Page()
         return Page(limit=self._integer("limit", default.limit, least=1), offset=self._integer("offset", 0, least=0))
 
@@ -49,7 +54,7 @@ class Query:
         if text is None:
             return default
         if _INTEGER.fullmatch(text) is None or int(text) < least:
-            raise BadQueryParameterError(f"'{name}' must be a whole number of at least {least}.")
+            raise BadQueryParameterError(f"'{name}' must be a whole number from {least} to {_MOST}.")
         return int(text)
 
 
@@ -132,6 +137,21 @@ def bounded(name: str, text: str, *, most: int) -> str:
         raise BadFormParameterError(
             f"Param '{name}' is too long max expected: {most} characters but got :{len(trimmed)}"
         )
+    return trimmed
+
+
+def titled(name: str, text: str, *, most: int) -> str:
+    """Return what people call something, as `bounded`; mails and pages quote it within words of ours.
+
+    Raises
+    ------
+    BadFormParameterError
+        As `bounded`, and if it holds a control of writing direction (Unicode Standard Annex 9, section 2: embeddings,
+        overrides, isolates), which would turn the words around it.
+    """
+    trimmed = bounded(name, text, most=most)
+    if _DIRECTION.search(trimmed):
+        raise BadFormParameterError(f"'{name}' must not hold control characters of writing direction.")
     return trimmed
 
 

@@ -9,7 +9,7 @@ from kheops.domain.uses import UseKind
 from kheops.ids import report_provider_id
 from kheops.services.report_providers import Probe, ProviderRecord
 from kheops.web.api.answers import Json, done, json_of, listed, local_time
-from kheops.web.api.parameters import album_of, bounded, form_of, query_of
+from kheops.web.api.parameters import album_of, bounded, form_of, query_of, titled
 from kheops.web.call import Call
 from kheops.web.declaration import DONE, JSON, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
 from kheops.web.schema import FLAG, TEXT, either, list_of, record, text
@@ -115,7 +115,7 @@ DESCRIBE: Final = Declaration(
 async def create(call: Call) -> Response:
     form = await form_of(call)
     draft = ProviderDraft(
-        name=bounded("name", form.required("name"), most=PROVIDER_NAME_LENGTH),
+        name=titled("name", form.required("name"), most=PROVIDER_NAME_LENGTH),
         url=bounded("url", form.required("url"), most=PROVIDER_URL_LENGTH),
     )
     use = call.use(UseKind.REPORT_PROVIDER_CREATED)
@@ -147,7 +147,7 @@ async def edit(call: Call) -> Response:
         call.principal,
         album_of(call.params["album"]),
         report_provider_id(call.params["client"]),
-        name=bounded("name", name, most=PROVIDER_NAME_LENGTH) if name is not None and name.strip() else None,
+        name=titled("name", name, most=PROVIDER_NAME_LENGTH) if name is not None and name.strip() else None,
         url=bounded("url", url, most=PROVIDER_URL_LENGTH) if url is not None and url.strip() else None,
         asked=call.use(UseKind.REPORT_PROVIDER_EDITED),
     )

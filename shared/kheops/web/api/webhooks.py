@@ -20,7 +20,7 @@ from kheops.services.webhooks import WebhookView
 from kheops.storage.participants import Participant
 from kheops.storage.webhook_deliveries import Attempt, DeliveryRecord
 from kheops.web.api.answers import Json, done, json_of, listed, local_time
-from kheops.web.api.parameters import album_of, bounded, form_of, query_of
+from kheops.web.api.parameters import album_of, bounded, form_of, query_of, titled
 from kheops.web.call import Call, Form
 from kheops.web.declaration import DONE, ISSUER, PAGING, Answer, Declaration, Parameter, json_answer, listed_answer
 from kheops.web.schema import COUNT, FLAG, TEXT, UID, list_of, one_of, record, text
@@ -112,6 +112,7 @@ TRIGGER: Final = Declaration(
         Parameter("user", "With new_user: a member."),
         ISSUER,
     ),
+    errors=(429,),
 )
 
 
@@ -214,7 +215,7 @@ def _webhook(call: Call) -> WebhookId:
 
 
 def _name(value: str) -> str:
-    return bounded("name", value, most=WEBHOOK_NAME_LENGTH)
+    return titled("name", value, most=WEBHOOK_NAME_LENGTH)
 
 
 def _url(value: str) -> str:

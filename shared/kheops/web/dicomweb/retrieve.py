@@ -24,11 +24,11 @@ from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.domain.uses import UseKind
 from kheops.services.retrieve import Way
 from kheops.web.call import AsgiResponse, Call
-from kheops.web.declaration import Answer, Declaration
+from kheops.web.declaration import Answer, Declaration, Parameter
 from kheops.web.dicomweb.export import CHOSEN, export
 from kheops.web.dicomweb.reading import ACCEPT, ANSWER_HEADERS, SOURCE, accept, asked
 from kheops.web.pixels import streamed
-from kheops.web.schema import ANYTHING
+from kheops.web.schema import ANYTHING, TEXT
 
 __all__ = [
     "BULKDATA",
@@ -62,15 +62,28 @@ def _retrieve(summary: str, about: str, *media_types: str) -> Declaration:
 
 _SEVERAL: Final = _retrieve("Retrieve the instances of a study or series", "One part an instance.", _PARTS, ZIP)
 SEVERAL: Final = replace(_SEVERAL, query=(*_SEVERAL.query, CHOSEN))
-INSTANCE: Final = _retrieve("Retrieve an instance", "The instance.", _PARTS, _WHOLE)
-FRAMES: Final = _retrieve("Retrieve frames", "One part a frame, or a single frame.", _PARTS, *FRAME_TYPES)
+_VALIDATOR: Final = {"ETag": TEXT}
+_IF_NONE_MATCH: Final = Parameter("If-None-Match", "Validators of what the caller has, as ETag told them.")
+_NOT_MODIFIED: Final = Answer("What the caller has is good.", headers=_VALIDATOR)
+
+
+def _validated(declared: Declaration) -> Declaration:
+    """Return what is promised where there are validators; an instance without a digest on record has none."""
+    answers = {status: replace(answer, headers=_VALIDATOR) for status, answer in declared.answers.items()}
+    return replace(declared, answers={**answers, 304: _NOT_MODIFIED}, headers=(_IF_NONE_MATCH,))
+
+
+INSTANCE: Final = _validated(_retrieve("Retrieve an instance", "The instance.", _PARTS, _WHOLE))
+FRAMES: Final = _validated(_retrieve("Retrieve frames", "One part a frame, or a single frame.", _PARTS, *FRAME_TYPES))
 _BULKDATA: Final = {_PARTS: ANYTHING, _OCTETS: ANYTHING}
-BULKDATA: Final = Declaration(
-    "Retrieve a bulk data value",
-    {200: Answer("The value.", _BULKDATA), 206: Answer("The range that was asked for.", _BULKDATA)},
-    query=(*SOURCE, ACCEPT),
-    errors=(406, 416, 429, 502),
-    open_query=True,
+BULKDATA: Final = _validated(
+    Declaration(
+        "Retrieve a bulk data value",
+        {200: Answer("The value.", _BULKDATA), 206: Answer("The range that was asked for.", _BULKDATA)},
+        query=(*SOURCE, ACCEPT),
+        errors=(406, 416, 429, 502),
+        open_query=True,
+    )
 )
 _TAG: Final = re.compile(r'(?:W/)?("[!#-~]{1,128}")', re.ASCII)
 _RANGE: Final = re.compile(r"bytes=(?:[0-9]{1,18}-[0-9]{0,18}|-[0-9]{1,18})", re.ASCII)

@@ -27,6 +27,7 @@ from kheops.web.schema import ANYTHING, COUNT, FLAG, TEXT, whole
 
 __all__ = [
     "SEARCH",
+    "SEARCH_SERIES",
     "SEARCH_STUDIES",
     "search_all_instances",
     "search_all_series",
@@ -49,6 +50,8 @@ SEARCH: Final = Declaration(
         Parameter("limit", "How many matches at most.", whole(least=1, most=999_999_999)),
         Parameter("offset", "How many matches are passed over.", whole(least=0, most=999_999_999)),
         Parameter("fuzzymatching", "Whether names match word by word and by sound.", FLAG),
+        Parameter("sort", "What the matches are ordered by; a minus in front turns the order around."),
+        Parameter("charset", "Which character sets are accepted; answers are UTF-8."),
         Parameter("PatientID", "A key to match; others go by keyword or tag likewise."),
         *SOURCE,
         ACCEPT,
@@ -56,6 +59,8 @@ SEARCH: Final = Declaration(
     errors=(406,),
     open_query=True,
 )
+_FAVORITE: Final = Parameter("favorite", "Whether they are favourites; goes with album or inbox only.", FLAG)
+SEARCH_SERIES: Final = replace(SEARCH, query=(*SEARCH.query, _FAVORITE))
 SEARCH_STUDIES: Final = replace(
     SEARCH,
     answers={
@@ -65,7 +70,7 @@ SEARCH_STUDIES: Final = replace(
             content={**SEARCH.answers[200].content, ZIP: ANYTHING},
         )
     },
-    query=(*SEARCH.query, CHOSEN),
+    query=(*SEARCH_SERIES.query, CHOSEN),
     errors=(*SEARCH.errors, 429, 502),
 )
 """A search for studies is a download of them for who accepts nothing else."""

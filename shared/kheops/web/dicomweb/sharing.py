@@ -10,7 +10,8 @@ from kheops.errors import AlbumNotFoundError, BadQueryParameterError, BadRequest
 from kheops.ids import album_id
 from kheops.services.sharing import NamedSource, Selection
 from kheops.web.call import Call
-from kheops.web.declaration import ALBUM, CREATED, DONE, INBOX, ISSUER, Declaration
+from kheops.web.declaration import ALBUM, CREATED, DONE, INBOX, ISSUER, Declaration, Parameter
+from kheops.web.schema import one_of
 
 __all__ = [
     "PUT_INTO_ALBUM",
@@ -32,11 +33,20 @@ _SOURCE: Final = (ALBUM, INBOX)
 PUT_INTO_INBOX: Final = Declaration("Take series into the caller's inbox", CREATED, query=_SOURCE)
 PUT_INTO_ALBUM: Final = Declaration("Put series into an album", CREATED, query=_SOURCE)
 SEND_TO_USER: Final = Declaration("Send series to a person's inbox", CREATED, query=(*_SOURCE, ISSUER))
+_ADMIN_ACTION: Final = Parameter(
+    "Admin-Action", "With it series are deleted for good; for administrators.", one_of("permanent")
+)
 REMOVE_FROM_INBOX: Final = Declaration(
-    "Remove series from the caller's inbox; with 'Admin-Action: permanent', delete them for good", DONE, errors=(409,)
+    "Remove series from the caller's inbox; with 'Admin-Action: permanent', delete them for good",
+    DONE,
+    headers=(_ADMIN_ACTION,),
+    errors=(409,),
 )
 REMOVE_FROM_ALBUM: Final = Declaration(
-    "Remove series from an album; with 'Admin-Action: permanent', delete them for good", DONE, errors=(409,)
+    "Remove series from an album; with 'Admin-Action: permanent', delete them for good",
+    DONE,
+    headers=(_ADMIN_ACTION,),
+    errors=(409,),
 )
 
 

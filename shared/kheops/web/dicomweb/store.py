@@ -68,7 +68,7 @@ async def store(call: Call, study: StudyInstanceUID | None) -> AsgiResponse:
         bears_conflicts=bears_conflicts,
     )
     if not report.stored and report.is_whole:
-        raise BadMultipartError("The body has no part.")
+        raise BadMultipartError("The body has no instance: no part, or metadata without a data set.")
     return store_answer(report, media_type, api_root=call.api_root, study=study)
 
 

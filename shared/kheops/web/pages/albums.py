@@ -35,6 +35,8 @@ async def album(call: Call, session: Session) -> AsgiResponse:
     given = parameters(call, "offset")
     name = album_id(call.params["album"])
     view = await call.process.albums.get(session.person, name, Page(100))
+    groups, of_groups = await call.process.groups.list(session.person, name, Page(100))
     found = await find_studies(call, session, rows=ROWS, offset=given.get("offset", "0"), album=name)
     await call.process.audit.record(replace(call.use(UseKind.ALBUM_READ), subject=name))
-    return page(call, "album.html", {"album": view, "studies": found}, session=session)
+    shown = {"album": view, "studies": found, "groups": groups, "number_of_groups": of_groups}
+    return page(call, "album.html", shown, session=session)

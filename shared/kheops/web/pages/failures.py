@@ -81,7 +81,7 @@ def _told(error: errors.KheopsError, reference: str | None) -> _Told:
         "heading": _login_heading(error) if is_login else _HEADINGS.get(status, _UNKNOWN),
         "words": "It is our fault, not yours." if hidden else _words(error),
         "reference": reference if status >= 500 else None,
-        "onward": "Log in again" if is_login else "To the start",
+        "onward": "Log in again" if is_login and not _is_suspension(error) else "To the start",
     }
     return _Told(status, headers, values)
 
@@ -90,7 +90,13 @@ def _is_denial(error: errors.KheopsError) -> bool:
     return isinstance(error, errors.LoginRefusedError) and error.reason == "denied"
 
 
+def _is_suspension(error: errors.KheopsError) -> bool:
+    return isinstance(error, errors.InvalidTokenError) and error.reason == "suspended"
+
+
 def _login_heading(error: errors.KheopsError) -> str:
+    if _is_suspension(error):
+        return "Your account is suspended"
     return "The login was declined" if _is_denial(error) else "You were not logged in"
 
 
@@ -100,6 +106,11 @@ def _words(error: errors.KheopsError) -> str:
             "The place where you log in did not let you through: because you said no there, or because your account "
             "there may not use this site. If it may not, ask those who manage that account."
         )
+    if _is_suspension(error):
+        # Their issuer has just said who they are, so that nobody else learns of it.
+        return "You may not use this site for now. To be let in again, ask those who manage it."
+    if isinstance(error, errors.MissingCredentialsError):
+        return "Please log in."
     if isinstance(error, errors.InvalidTokenError):
         return "The login did not succeed. Please start again."
     return error.detail

@@ -85,7 +85,7 @@ async function show(visit) {
   name.textContent = visit.name;
   const end = new Date(Date.now() + visit.expires_in * 1000);
   document.getElementById("until").textContent =
-    `Open until ${end.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}; afterwards, open the link again.`;
+    `Open until ${end.toISOString().slice(0, 16).replace("T", " ")} UTC; afterwards, open the link again.`;
   document.getElementById("address").textContent = `${api}/link/${token}`;
   document.getElementById("closed").hidden = true;
   document.getElementById("opened").hidden = false;
@@ -190,8 +190,8 @@ function lines() {
   const uids = [...rows.children].map((each) => each.dataset.study).filter((uid) => /^[0-9.]+$/.test(uid));
   const commands = uids.map((uid, index) =>
     `curl -H "Authorization: Bearer $TOKEN" \\\n` +
-    `  -H 'Accept: multipart/related; type="application/dicom"; transfer-syntax=*' \\\n` +
-    `  -o study-${index + 1}.multipart \\\n  '${api}/studies/${uid}'`);
+    `  -H 'Accept: application/zip' \\\n` +
+    `  -o study-${index + 1}.zip \\\n  '${api}/studies/${uid}'`);
   return [`TOKEN=${token}`, ...commands].join("\n\n");
 }
 
