@@ -140,8 +140,6 @@ def _draft(form: Form, at: datetime, longest: timedelta) -> CapabilityDraft:
     if expires_at <= max(at, not_before):
         raise BadFormParameterError("'expiration_time' must lie in the future and after 'not_before_time'.")
     album = _scope(form)
-    if not (permissions.read or permissions.write):
-        raise BadFormParameterError("One of 'read_permission' and 'write_permission' must be true.")
     return CapabilityDraft(
         title=title, album=album, permissions=permissions, not_before=not_before, expires_at=expires_at
     )
