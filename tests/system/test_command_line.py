@@ -56,7 +56,7 @@ def test_folder_goes_up_and_comes_back_byte_for_byte(system: System, tmp_path: P
 
 def test_upload_goes_on_after_an_interruption(system: System, tmp_path: Path) -> None:
     ann = _command(system, tmp_path, "cli-going-on")
-    study, _, files = _study(tmp_path / "cd", objects=30, pixels=bytes(5 * 1024 * 1024))
+    study, _, files = _study(tmp_path / "cd", objects=80, pixels=bytes(5 * 1024 * 1024))
     process = ann.start("upload", tmp_path / "cd", "--parallel", "1")
     deadline = time.monotonic() + 60
     with system.client("cli-going-on") as client:

@@ -10,7 +10,7 @@ from kheops.ids import series_instance_uid
 from kheops.web.api.parameters import form_of, query_of
 from kheops.web.call import Call
 from kheops.web.declaration import Answer, Declaration, Parameter
-from kheops.web.schema import ALBUM_ID, UID
+from kheops.web.schema import UID
 
 __all__ = ["FETCH", "fetch"]
 
@@ -19,7 +19,8 @@ FETCH: Final = Declaration(
     {200: Answer("Nothing was to be done.")},
     form=(
         Parameter("SeriesInstanceUID", "Required below /series; of no effect.", UID, repeated=True),
-        Parameter("album", "Of no effect.", ALBUM_ID),
+        # Not looked at, and so whatever a client writes there is let pass.
+        Parameter("album", "Of no effect."),
     ),
 )
 
