@@ -58,6 +58,7 @@ ALIKE = [
 FRAMEWORK_KEEPS = [
     ("GET", "/robots.txt", (404, b"Not Found")),
     ("GET", "/favicon.ico", (404, b"Not Found")),
+    ("GET", "/api/studies/1%0A2", (404, b"Not Found")),
     ("PROPFIND", "/api/studies", (405, b"Method Not Allowed")),
     ("TRACE", "/api/studies", (405, b"Method Not Allowed")),
 ]

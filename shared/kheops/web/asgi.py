@@ -218,7 +218,7 @@ class Application:
         if self._requests == WARM_REQUESTS:
             keep_what_is_there()
         try:
-            if scope["method"] not in _FRAMEWORK_METHODS or scope["path"] in _FRAMEWORK_KEEPS:
+            if scope["method"] not in _FRAMEWORK_METHODS or _is_kept(scope["path"]):
                 response = await answer(
                     self._dispatch, Request(scope, receive), refusal=self._refusal, opening=self._opening
                 )
@@ -244,6 +244,11 @@ class Application:
         await receive()
         await leave_lifespan()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _is_kept(path: str) -> bool:
+    """Return whether the framework would answer a path itself: its own ones, and what its pattern does not match."""
+    return path in _FRAMEWORK_KEEPS or "\n" in path
 
 
 def application(
