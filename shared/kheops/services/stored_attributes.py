@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from kheops.storage.lookup import HotLookup
 
 __all__ = ["MOST_ROWS", "StoredAttributes"]
 
+_T = TypeVar("_T")
+
 _LOG = get_logger(__name__)
 
 MOST_ROWS: Final = 100
@@ -31,6 +33,8 @@ MOST_ROWS: Final = 100
 _AT_ONCE: Final = 8
 _MOST_BYTES: Final = 1024 * 1024
 """Of the metadata of one instance; of a larger one nothing is answered."""
+_MOST_OF_ROW: Final = 64 * 1024
+"""Bytes of what one row is answered with: pixels given inline would else be held for a hundred rows at once."""
 
 
 class StoredAttributes:
@@ -56,7 +60,7 @@ class StoredAttributes:
         """Return the elements of ``keys`` for each row, in the order of the rows.
 
         Of a study or series, those of its first visible instance. What the store does not have, or gives as a link, is
-        left out; so is all of a row whose instance it has lost.
+        left out; so is what a row has beyond 64 KiB, and all of a row whose instance it has lost.
 
         Parameters
         ----------
@@ -82,7 +86,13 @@ class StoredAttributes:
         scope = await scope_of(self._database, asked)
         refs = await self._examples(scope, level, found)
         wanted = frozenset(keys)
-        return list(await asyncio.gather(*(self._of(asked, scope, ref, wanted) for ref in refs)))
+        reading = [asyncio.create_task(self._of(asked, scope, ref, wanted), name="stored-attributes") for ref in refs]
+        try:
+            return list(await asyncio.gather(*reading))
+        finally:
+            # Where one fails, the others would go on asking the store for nobody.
+            for task in reading:
+                task.cancel()
 
     async def _examples(self, scope: ReadScope, level: Level, found: Sequence[Found]) -> list[InstanceRef | None]:
         studies = [StudyInstanceUID(str(each["StudyInstanceUID"])) for each in found]
@@ -109,30 +119,41 @@ class StoredAttributes:
 
     async def _elements(self, instance: ReadableInstance, wanted: frozenset[str]) -> DataSet:
         try:
-            metadata = await self._metadata(instance)
+            return _taken(await self._metadata(instance), wanted)
         except NotFoundError:
             return {}
         except ArchiveProtocolError as error:
             _LOG.warning("search.attributes_unreadable", error=type(error).__name__)
             return {}
-        return {key: metadata[key] for key in sorted(wanted & metadata.keys()) if not _links(metadata[key])}
 
-    async def _metadata(self, instance: ReadableInstance) -> Mapping[str, Element]:
+    async def _metadata(self, instance: ReadableInstance) -> Mapping[str, bytes]:
         splitter = ArraySplitter(max_element_bytes=_MOST_BYTES)
         stream = await self._archive.open_instance_metadata(instance)
         try:
             async for chunk in stream.chunks():
                 for raw in splitter.feed(chunk):
-                    return _decoded(raw)
+                    return {key: bytes(value) for key, value in _decoded(raw, dict[str, msgspec.Raw]).items()}
             splitter.close()
         finally:
             stream.abort()
         raise NotFoundError
 
 
-def _decoded(raw: bytes) -> Mapping[str, Element]:
+def _taken(metadata: Mapping[str, bytes], wanted: frozenset[str]) -> DataSet:
+    """Return the elements that are wanted, as far as a row has room for them."""
+    taken: dict[str, Element] = {}
+    room = _MOST_OF_ROW
+    for key in sorted(wanted & metadata.keys()):
+        raw = metadata[key]
+        if len(raw) <= room and not _links(element := _decoded(raw, dict[str, object])):
+            taken[key] = element
+            room -= len(raw)
+    return taken
+
+
+def _decoded(raw: bytes, kind: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(raw, type=dict[str, dict[str, object]])
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError:
         raise ArchiveProtocolError("the store sent malformed metadata") from None
 

@@ -1,6 +1,5 @@
 """The audit trail: append-only rows of uses."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from hashlib import sha256
 from typing import Final
@@ -9,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from kheops.domain.uses import Use
 
-__all__ = ["add_uses", "count_more", "insert_use", "seal", "verify_chain"]
+__all__ = ["count_more", "insert_use", "seal", "verify_chain"]
 
 _INSERT: Final = text("""
     INSERT INTO audit (at, last_at, iss, sub, acting_party, token_id, kind, outcome, reason, study_instance_uids,
@@ -42,12 +41,6 @@ def insert_use(tx: Connection, use: Use, at: datetime) -> int:
         },
     ).scalar_one()
     return key
-
-
-def add_uses(tx: Connection, uses: Iterable[Use], at: datetime) -> None:
-    """Write several uses."""
-    for use in uses:
-        insert_use(tx, use, at)
 
 
 def count_more(tx: Connection, counts: dict[int, int], at: datetime) -> None:

@@ -1,15 +1,19 @@
 """Attributes that only the store has, in answers to searches; on a real PostgreSQL, before two real stores."""
 
 import json
+from typing import Any, cast
 
 import pytest
 
+from kheops.archive.port import Archive
+from kheops.domain.policy import ReadableInstance
 from kheops.services.stored_attributes import MOST_ROWS
 from tests.contract.archive.objects import stored_object, study_of_series
 from tests.contract.archive.real_stores import RealStore
 from tests.service.read.catalog import Somebody
 from tests.service.read.conftest import Running, Service
 from tests.service.read.test_retrieve import put
+from tests.unit.read.streams import ScriptedStream
 
 MANUFACTURER, SLICE_THICKNESS, PIXELS = "00080070", "00180050", "7FE00010"
 
@@ -85,6 +89,43 @@ def test_a_row_whose_instance_the_store_has_lost_is_answered_without(
         assert [MANUFACTURER in row for row in answer.json] == [False]
 
     service.run(use, store.new())
+
+
+class Inline:
+    """A store that gives one value inline, as large as it is told to, and one that is no element at all."""
+
+    def __init__(self, size: int) -> None:
+        pixels = {"vr": "OB", "InlineBinary": "A" * size}
+        document = [{MANUFACTURER: {"vr": "LO", "Value": ["ACME"]}, PIXELS: pixels, "00080080": 7}]
+        self._body = json.dumps(document).encode()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(name)
+
+    async def open_instance_metadata(self, ref: ReadableInstance) -> ScriptedStream:
+        del ref
+        return ScriptedStream(self._body, content_type="application/dicom+json")
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("size", "is_given"), [(60_000, True), (70_000, False)])
+def test_a_row_holds_no_more_than_it_has_room_for(
+    service: Service,
+    alice: Somebody,
+    size: int,
+    is_given: bool,
+) -> None:
+    service.catalog.series(alice, study="1.9", series="1.9.1")
+
+    async def use(running: Running) -> None:
+        answer = await running.get(f"/studies?includefield={MANUFACTURER},{PIXELS}", alice.token)
+        assert [(MANUFACTURER in row, PIXELS in row) for row in answer.json] == [(True, is_given)]
+        unreadable = await running.get("/studies?includefield=00080080", alice.token)
+        assert (unreadable.status, len(unreadable.json)) == (200, 1)
+
+    service.run(use, cast("Archive", Inline(size)))
 
 
 def test_a_long_page_is_answered_from_the_catalog_and_says_so(service: Service, alice: Somebody) -> None:
