@@ -118,23 +118,11 @@ ViewerParent = Person | UserCapability | AlbumCapability
 """For whom a viewer token may be made."""
 
 
-@dataclass(frozen=True, slots=True)
-class ViewerToken:
-    """A short-lived token for a viewer: one study, within one source, and never more than its parent may now."""
+class _OfParent:
+    """What a token that was made from another login or token has of that one, as it stands at this request."""
 
-    viewer: ViewerTokenPk
+    __slots__ = ()
     parent: ViewerParent
-    """As it stands at this request: a capability token with the permissions that it has."""
-    study: StudyInstanceUID
-    source: Source
-    """Where the study's series are reached: the inbox, one album, or everything of the parent's."""
-    read: bool
-    write: bool
-
-    @property
-    def studies(self) -> tuple[StudyInstanceUID, ...]:
-        """The one study."""
-        return (self.study,)
 
     @property
     def user(self) -> UserPk:
@@ -152,14 +140,33 @@ class ViewerToken:
         return self.parent.sub
 
     @property
-    def token_id(self) -> str:
-        """The token, as the audit trail names it."""
-        return f"viewer:{self.viewer}"
-
-    @property
     def acting_party(self) -> str | None:
         """Who acted in the person's place when the token was made; recorded, and grants nothing."""
         return self.parent.acting_party
+
+
+@dataclass(frozen=True, slots=True)
+class ViewerToken(_OfParent):
+    """A short-lived token for a viewer: one study, within one source, and never more than its parent may now."""
+
+    viewer: ViewerTokenPk
+    parent: ViewerParent
+    """As it stands at this request: a capability token with the permissions that it has."""
+    study: StudyInstanceUID
+    source: Source
+    """Where the study's series are reached: the inbox, one album, or everything of the parent's."""
+    read: bool
+    write: bool
+
+    @property
+    def studies(self) -> tuple[StudyInstanceUID, ...]:
+        """The one study."""
+        return (self.study,)
+
+    @property
+    def token_id(self) -> str:
+        """The token, as the audit trail names it."""
+        return f"viewer:{self.viewer}"
 
     def reaches(self, role: AlbumRole) -> bool:
         """Return whether the album or inbox of ``role`` lies in the source."""
@@ -171,7 +178,7 @@ ReportParent = Person | UserCapability
 
 
 @dataclass(frozen=True, slots=True)
-class ReportToken:
+class ReportToken(_OfParent):
     """A short-lived token of a report provider: some studies of its album, and never more than its parent may now."""
 
     report: ReportTokenPk
@@ -185,29 +192,9 @@ class ReportToken:
     write: bool
 
     @property
-    def user(self) -> UserPk:
-        """The person who asked for the report."""
-        return self.parent.user
-
-    @property
-    def iss(self) -> str:
-        """The person's issuer."""
-        return self.parent.iss
-
-    @property
-    def sub(self) -> str:
-        """The person's ``sub`` at that issuer."""
-        return self.parent.sub
-
-    @property
     def token_id(self) -> str:
         """The token, as the audit trail names it."""
         return f"report:{self.report}"
-
-    @property
-    def acting_party(self) -> str | None:
-        """Who acted in the person's place when the report was asked for; recorded, and grants nothing."""
-        return self.parent.acting_party
 
     @property
     def source(self) -> Source:

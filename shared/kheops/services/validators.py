@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from kheops.archive.port import ArchiveStream
+from kheops.services.store_answers import Renamed
 
 __all__ = ["NotModified", "Tagged", "tagged", "validator_of"]
 
@@ -18,26 +19,14 @@ _LENGTH: Final = 16
 """Bytes of a validator: two that are the same by chance need 2**64 of one object."""
 
 
-class Tagged:
+class Tagged(Renamed):
     """An answer with a validator."""
 
-    __slots__ = ("_inner", "content_length", "content_range", "content_type", "status", "validator")
+    __slots__ = ("validator",)
 
     def __init__(self, inner: ArchiveStream, validator: str) -> None:
-        self._inner = inner
-        self.status = inner.status
-        self.content_type = inner.content_type
-        self.content_length = inner.content_length
-        self.content_range = inner.content_range
+        super().__init__(inner, inner.content_type)
         self.validator = validator
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """Give the body once; raises as the store's own stream does."""
-        return self._inner.chunks()
-
-    def abort(self) -> None:
-        """Close the connection to the store."""
-        self._inner.abort()
 
 
 class NotModified:
