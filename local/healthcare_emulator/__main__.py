@@ -12,7 +12,10 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from local.healthcare_emulator.app import Emulator, StoreName
+from local.healthcare_emulator.buckets import Buckets, bucket_of
+from local.healthcare_emulator.faults import Fault, Faults, share_of
 from local.healthcare_emulator.notifications import Notifications
+from local.healthcare_emulator.quotas import Quotas
 
 
 def main() -> None:
@@ -43,12 +46,43 @@ def main() -> None:
         help="of notificationConfigs, or of the older notificationConfig (default: %(default)s)",
     )
     parser.add_argument(
+        "--push-imports", action="store_true", help="push what was imported in the older form too (sendForBulkImport)"
+    )
+    parser.add_argument(
         "--push-token-file",
         type=Path,
         metavar="FILE",
         help="the bearer token of pushes, read for each (default: none)",
     )
+    parser.add_argument(
+        "--bucket",
+        type=bucket_of,
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="a folder that stands for the Cloud Storage bucket of gs://NAME/, for import and export",
+    )
+    parser.add_argument("--quota", type=int, metavar="N", help="DICOMweb requests a minute (default: any number)")
+    parser.add_argument(
+        "--quota-bytes", type=int, metavar="N", help="bytes of DICOMweb bodies a minute (default: any number)"
+    )
+    parser.add_argument(
+        "--fault",
+        type=share_of,
+        action="append",
+        default=[],
+        metavar="FAULT=SHARE",
+        help=f"what befalls which share of requests, such as 429=0.1; of {', '.join(Fault)}",
+    )
+    parser.add_argument(
+        "--latency", type=float, default=0.0, metavar="SECONDS", help="how long requests wait at most, before anything"
+    )
+    parser.add_argument("--fault-seed", type=int, default=0, metavar="N", help="where drawing faults begins")
     options = parser.parse_args()
+    try:
+        faults = Faults.of(options.fault, latency=options.latency, seed=options.fault_seed)
+    except ValueError as error:
+        parser.error(str(error))
     name = StoreName(project=options.project, location=options.location, dataset=options.dataset, store=options.store)
     emulator = Emulator(
         options.data,
@@ -57,8 +91,15 @@ def main() -> None:
         token_lifetime=options.token_lifetime,
         operation_seconds=options.operation_seconds,
         notifications=Notifications(
-            name.path, url=options.push_url, form=options.push_form, token_file=options.push_token_file
+            name.path,
+            url=options.push_url,
+            form=options.push_form,
+            imports=options.push_imports,
+            token_file=options.push_token_file,
         ),
+        faults=faults,
+        buckets=Buckets(dict(options.bucket)),
+        quotas=Quotas(operations=options.quota, ingress=options.quota_bytes),
     )
     # Odd character sets are the business of whoever stored them; the log is for faults of the emulator.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\b")

@@ -10,16 +10,29 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from local.healthcare_emulator import retrieve
 from local.healthcare_emulator.access_tokens import AccessTokens
-from local.healthcare_emulator.calls import Call, ClientGoneError
+from local.healthcare_emulator.buckets import Buckets
+from local.healthcare_emulator.calls import Call, ClientGoneError, allow
+from local.healthcare_emulator.custom_methods import CustomMethods
 from local.healthcare_emulator.dicom_file import Identity
+from local.healthcare_emulator.faults import (
+    ConnectionDroppedError,
+    FaultPlan,
+    Faults,
+    reset_connection,
+)
 from local.healthcare_emulator.google_errors import GoogleError
-from local.healthcare_emulator.notifications import Instance, Notifications
+from local.healthcare_emulator.notifications import Action, Instance, Notifications
+from local.healthcare_emulator.operations import Operations
+from local.healthcare_emulator.quotas import Quotas
 from local.healthcare_emulator.search import search
-from local.healthcare_emulator.shelf import Shelf
+from local.healthcare_emulator.shelf import Row, Shelf
+from local.healthcare_emulator.storage_classes import class_of
+from local.healthcare_emulator.store_resource import StoreResource
 from local.healthcare_emulator.stow import store
 
 __all__ = ["Emulator", "StoreName"]
@@ -28,6 +41,11 @@ _UID: Final = r"[0-9.]{1,64}"
 _STORE: Final = re.compile(
     r"/(?:v1|v1beta1)/(?P<store>projects/[^/]+/locations/[^/]+/datasets/[^/]+/dicomStores/[^/:]+)/dicomWeb(?P<rest>/.*)"
 )
+_CUSTOM: Final = re.compile(
+    r"/(?:v1|v1beta1)/(?P<store>projects/[^/]+/locations/[^/]+/datasets/[^/]+/dicomStores/[^/:]+)"
+    rf"(?:/dicomWeb/studies/(?P<study>{_UID})(?:/series/(?P<series>{_UID})(?:/instances/(?P<instance>{_UID}))?)?)?"
+    r":(?P<verb>[A-Za-z]+)"
+)
 _OPERATION: Final = re.compile(
     r"/(?:v1|v1beta1)/(?P<dataset>projects/[^/]+/locations/[^/]+/datasets/[^/]+)/operations/(?P<id>[0-9]+)"
 )
@@ -35,6 +53,8 @@ _RESOURCE: Final = re.compile(
     rf"/studies(?:/(?P<study>{_UID})(?:/series/(?P<series>{_UID})(?:/instances/(?P<instance>{_UID}))?)?)?"
     r"(?P<rest>/metadata|/series|/instances|(?:/frames/[0-9]+)?/rendered|/frames/[0-9,]+|/bulkdata/[0-9A-Za-z/]+)?"
 )
+_API: Final = "/v1"
+_FAULTS: Final = "/emulator/faults"
 _METADATA: Final = "/computeMetadata/v1/"
 _ACCOUNT: Final = "kheops@emulator.iam.gserviceaccount.com"
 _FLAVOR: Final = {"Metadata-Flavor": "Google", "Server": "Metadata Server for VM"}
@@ -78,6 +98,12 @@ class Emulator:
         How long a deletion of a series or study takes.
     notifications
         Who is told of what is stored and deleted; nobody if not given.
+    faults
+        What befalls requests; nothing if not given.
+    buckets
+        Where import and export find their objects; nowhere if not given.
+    quotas
+        What a minute may have; anything if not given.
     """
 
     def __init__(
@@ -89,6 +115,9 @@ class Emulator:
         token_lifetime: int = 3600,
         operation_seconds: float = 0.2,
         notifications: Notifications | None = None,
+        faults: Faults | None = None,
+        buckets: Buckets | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._name = name
@@ -98,6 +127,17 @@ class Emulator:
         self._shelf = Shelf(folder)
         self._deletions: set[asyncio.Task[None]] = set()
         self._notifications = notifications or Notifications(name.path, url=None)
+        self._faults = faults or Faults()
+        self._quotas = quotas or Quotas()
+        self._operations = Operations(name.dataset_path, seconds=operation_seconds)
+        self._resource = StoreResource(name.path, folder / "store.json")
+        self._custom = CustomMethods(
+            name.path,
+            shelf=self._shelf,
+            operations=self._operations,
+            buckets=buckets or Buckets({}),
+            tell=self._tell,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -105,15 +145,27 @@ class Emulator:
             return
         if scope["type"] != "http":
             return
-        call = Call(scope, receive, send, public_url=self._public_url)
-        in_array = "/dicomWeb" in call.path
         # A return in the middle of an answer has the server cut it.
         with suppress(ClientGoneError):
             try:
-                await self._route(call)
-            except GoogleError as error:
-                await call.drain()
-                await call.answer(error.status, error.body(in_array=in_array), _JSON, headers=error.headers)
+                await self._answer(scope, receive, send)
+            except ConnectionDroppedError as dropped:
+                reset_connection(scope, dropped)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(scope, receive, send, public_url=self._public_url)
+        refused = None
+        if call.path.startswith(_API):
+            length = call.headers.get("content-length")
+            befallen = await self._faults.befall(None if length is None else int(length), receive, send)
+            call = Call(scope, befallen[0], befallen[1], public_url=self._public_url)
+            refused = befallen[2]
+        try:
+            await self._route(call, refused)
+        except GoogleError as error:
+            await call.drain()
+            in_array = "/dicomWeb" in call.path and ":" not in call.path
+            await call.answer(error.status, error.body(in_array=in_array), _JSON, headers=error.headers)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -121,24 +173,41 @@ class Emulator:
             self._start_deletion(identifier, study, series)
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        await self._operations.aclose()
         await self._notifications.aclose()
         self._shelf.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _route(self, call: Call) -> None:
+    async def _route(self, call: Call, refused: HTTPStatus | None) -> None:
+        if refused is not None:
+            raise GoogleError(refused, "The emulator was told to refuse this request.")
         if call.path == "/" or call.path.startswith(_METADATA):
             await self._metadata_server(call)
             return
         self._authenticate(call)
+        if call.path == _FAULTS:
+            await self._set_faults(call)
+            return
         if (match := _OPERATION.fullmatch(call.path)) is not None:
             await self._operation(call, match["dataset"], match["id"])
             return
-        match = _STORE.fullmatch(call.path)
+        if call.path == f"/v1/{self._name.path}":
+            await self._resource.answer(call)
+            return
+        match = _CUSTOM.fullmatch(call.path) or _STORE.fullmatch(call.path)
         if match is None:
             raise GoogleError(HTTPStatus.NOT_FOUND, "Not found.")
         if match["store"] != self._name.path:
             raise GoogleError.absent()
-        await self._dicomweb(call, match["rest"])
+        if match.re is _CUSTOM:
+            uids = [uid for uid in match.group("study", "series", "instance") if uid is not None]
+            await self._custom.answer(call, match["verb"], uids)
+            return
+        self._quotas.begin()
+        try:
+            await self._dicomweb(call, match["rest"])
+        finally:
+            self._quotas.received(call.received)
 
     def _authenticate(self, call: Call) -> None:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
@@ -150,11 +219,21 @@ class Emulator:
         message = "Request had invalid authentication credentials." if scheme else "Request is missing credentials."
         raise GoogleError(HTTPStatus.UNAUTHORIZED, message, headers={"WWW-Authenticate": realm})
 
+    async def _set_faults(self, call: Call) -> None:
+        allow(call, "GET", "PUT")
+        if call.method == "PUT":
+            body = b"".join([chunk async for chunk in call.body()])
+            try:
+                self._faults.set(msgspec.json.decode(body, type=FaultPlan))
+            except msgspec.ValidationError as error:
+                raise GoogleError.bad_request(str(error)) from None
+        await call.answer(HTTPStatus.OK, json.dumps(self._faults.state()).encode(), _JSON)
+
     # DICOMweb --------------------------------------------------------------------------------------------------
 
     async def _dicomweb(self, call: Call, path: str) -> None:
         if path in {"/series", "/instances"}:
-            _allow(call, "GET")
+            allow(call, "GET")
             await search(call, self._shelf, level=path[1:], study=None, series=None)
             return
         match = _RESOURCE.fullmatch(path)
@@ -170,14 +249,14 @@ class Emulator:
         elif rest is None and call.method == "DELETE":
             await self._delete(call, study, series, instance)
         else:
-            _allow(call, "GET", *_other_methods(series, rest))
+            allow(call, "GET", *_other_methods(series, rest))
             await self._read(call, study, series, instance, rest or "")
 
     async def _studies(self, call: Call) -> None:
         if call.method == "POST":
             await store(call, self._shelf, base=self._base(call), study=None, told=self._stored)
             return
-        _allow(call, "GET", "POST")
+        allow(call, "GET", "POST")
         await search(call, self._shelf, level="studies", study=None, series=None)
 
     async def _read(self, call: Call, study: str, series: str | None, instance: str | None, rest: str) -> None:
@@ -207,7 +286,12 @@ class Emulator:
             raise GoogleError(HTTPStatus.NOT_FOUND, "Not found.")
 
     def _stored(self, identity: Identity) -> None:
-        self._notifications.publish("StoreInstances", [Instance(identity.study, identity.series, identity.instance)])
+        for row in self._shelf.find(identity.study, identity.series, identity.instance):
+            self._tell("StoreInstances", row, None)
+
+    def _tell(self, action: Action, row: Row, previous: str | None) -> None:
+        subject = Instance(row.study, row.series, row.instance, row.modality, class_of(row), previous)
+        self._notifications.publish(action, [subject])
 
     def _base(self, call: Call) -> str:
         return f"{call.origin}/v1/{self._name.path}/dicomWeb"
@@ -223,12 +307,20 @@ class Emulator:
             return
         identifier = self._shelf.begin_operation(study, series)
         self._start_deletion(identifier, study, series)
-        await call.answer(HTTPStatus.OK, self._operation_body(identifier, done=False), _JSON)
+        body = self._deletion_body(identifier, done=False)
+        await call.answer(HTTPStatus.OK, json.dumps(body).encode(), _JSON)
 
     async def _remove(self, study: str, series: str | None = None, instance: str | None = None) -> None:
         rows = self._shelf.find(study, series, instance)
+        classes = [class_of(row) for row in rows]
         await asyncio.to_thread(self._shelf.delete, study, series, instance)
-        self._notifications.publish("DeleteInstances", [Instance(row.study, row.series, row.instance) for row in rows])
+        self._notifications.publish(
+            "DeleteInstances",
+            (
+                Instance(row.study, row.series, row.instance, row.modality, storage_class)
+                for row, storage_class in zip(rows, classes, strict=True)
+            ),
+        )
 
     def _start_deletion(self, identifier: str, study: str, series: str | None) -> None:
         async def run() -> None:
@@ -241,23 +333,28 @@ class Emulator:
         task.add_done_callback(self._deletions.discard)
 
     async def _operation(self, call: Call, dataset: str, identifier: str) -> None:
-        _allow(call, "GET")
-        done = self._shelf.operation_done(identifier) if dataset == self._name.dataset_path else None
-        if done is None:
+        allow(call, "GET")
+        known = None
+        if dataset == self._name.dataset_path:
+            known = self._operations.look(identifier)
+            done = self._shelf.operation_done(identifier)
+            if done is not None:
+                known = self._deletion_body(identifier, done=done)
+        if known is None:
             raise GoogleError.absent()
-        await call.answer(HTTPStatus.OK, self._operation_body(identifier, done=done), _JSON)
+        await call.answer(HTTPStatus.OK, json.dumps(known).encode(), _JSON)
 
-    def _operation_body(self, identifier: str, *, done: bool) -> bytes:
+    def _deletion_body(self, identifier: str, *, done: bool) -> dict[str, object]:
         operation: dict[str, object] = {"name": f"{self._name.dataset_path}/operations/{identifier}"}
         if done:
             operation |= {"done": True, "response": {"@type": "type.googleapis.com/google.protobuf.Empty"}}
-        return json.dumps(operation).encode()
+        return operation
 
     # Metadata server -------------------------------------------------------------------------------------------
 
     async def _metadata_server(self, call: Call) -> None:
         """Answer as the metadata server of a virtual machine does, as far as google-auth asks."""
-        _allow(call, "GET")
+        allow(call, "GET")
         if call.headers.get("metadata-flavor") != "Google":
             raise GoogleError(HTTPStatus.FORBIDDEN, "Missing Metadata-Flavor:Google header.")
         account = {
@@ -296,10 +393,3 @@ def _other_methods(series: str | None, rest: str | None) -> tuple[str, ...]:
     if rest is not None:
         return ()
     return ("POST", "DELETE") if series is None else ("DELETE",)
-
-
-def _allow(call: Call, *methods: str) -> None:
-    if call.method not in methods:
-        raise GoogleError(
-            HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed.", headers={"Allow": ", ".join(sorted(methods))}
-        )

@@ -1,6 +1,8 @@
 """A request and its answer, in ASGI terms, without ever holding a body."""
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -14,10 +16,11 @@ from starlette.types import Message, Receive, Scope, Send
 from local.healthcare_emulator.dicom_file import Piece
 from local.healthcare_emulator.google_errors import GoogleError
 
-__all__ = ["Call", "ClientGoneError", "file_pieces"]
+__all__ = ["Call", "ClientGoneError", "allow", "file_pieces"]
 
 _CHUNK: Final = 256 * 1024
 """Bytes read from a file at once."""
+_GZIP: Final = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
 _DRAINED: Final = 1024 * 1024
 """Bytes of a refused body that are read."""
 
@@ -42,6 +45,8 @@ class Call:
         self.path: str = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         self.headers = Headers(scope=scope)
         self.origin = public_url or f"{scope.get('scheme', 'http')}://{self.headers.get('host', 'localhost')}"
+        self.received = 0
+        """Bytes of the body that have come."""
         self._unread = True
         self._query: str = scope.get("query_string", b"").decode("latin-1")
         self._receive = receive
@@ -68,6 +73,7 @@ class Call:
                 raise ClientGoneError
             self._unread = bool(message.get("more_body"))
             if message.get("body"):
+                self.received += len(message["body"])
                 yield message["body"]
             if not self._unread:
                 return
@@ -85,7 +91,11 @@ class Call:
         self, status: HTTPStatus, body: bytes, content_type: str, *, headers: dict[str, str] | None = None
     ) -> None:
         """Answer with a short body."""
-        await self._start(status, {**(headers or {}), "Content-Type": content_type, "Content-Length": str(len(body))})
+        headers = {**(headers or {}), "Content-Type": content_type}
+        if body and self._compresses(content_type):
+            body = gzip.compress(body, 1, mtime=0)
+            headers |= _GZIP
+        await self._start(status, {**headers, "Content-Length": str(len(body))})
         await self._send({"type": "http.response.body", "body": body})
 
     async def stream(self, content_type: str, pieces: Iterator[bytes], *, length: int | None = None) -> None:
@@ -106,7 +116,10 @@ class Call:
             If the client leaves before the end.
         """
         headers = {"Content-Type": content_type}
-        if length is not None:
+        if self._compresses(content_type):
+            headers |= _GZIP
+            pieces = _gzipped(pieces)
+        elif length is not None:
             headers["Content-Length"] = str(length)
         await self._start(HTTPStatus.OK, headers)
         # The server does not tell a sender that nobody listens any more.
@@ -122,6 +135,12 @@ class Call:
             with suppress(asyncio.CancelledError):
                 await left
 
+    def _compresses(self, content_type: str) -> bool:
+        if not any(kind in content_type for kind in ("json", "xml")):
+            return False
+        codings = (coding.partition(";") for coding in self.headers.get("accept-encoding", "").split(","))
+        return any(name.strip() == "gzip" and "q=0" not in weight.replace("q=0.", "") for name, _, weight in codings)
+
     async def _left(self) -> None:
         message: Message = {"type": ""}
         while message["type"] != "http.disconnect":
@@ -131,6 +150,14 @@ class Call:
         raw: Sequence[tuple[bytes, bytes]] = [(k.lower().encode(), v.encode()) for k, v in headers.items()]
         start: dict[str, Any] = {"type": "http.response.start", "status": int(status), "headers": raw}
         await self._send(start)
+
+
+def _gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    packer = zlib.compressobj(1, wbits=31)
+    for piece in pieces:
+        if packed := packer.compress(piece):
+            yield packed
+    yield packer.flush()
 
 
 def file_pieces(path: Path, runs: Sequence[Piece]) -> Iterator[bytes]:
@@ -148,3 +175,11 @@ def file_pieces(path: Path, runs: Sequence[Piece]) -> Iterator[bytes]:
                     raise OSError("the file is shorter than its index says")
                 remaining -= len(data)
                 yield data
+
+
+def allow(call: Call, *methods: str) -> None:
+    """Raise a 405 if the request's method is none of ``methods``."""
+    if call.method not in methods:
+        raise GoogleError(
+            HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed.", headers={"Allow": ", ".join(sorted(methods))}
+        )

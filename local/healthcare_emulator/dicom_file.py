@@ -205,12 +205,18 @@ class DicomFile:
             ExplicitVRBigEndian,
         }:
             return []
-        count = int(self._dataset.get("NumberOfFrames", 1) or 1)
+        count = self.number_of_frames()
         if raw.length != _UNDEFINED_LENGTH:
             return self._native_frames(raw, count)
         with self._path.open("rb") as file:
             file.seek(raw.value_tell)
             return _encapsulated_frames(file, count)
+
+    def number_of_frames(self) -> int:
+        """Return how many frames the file says that it has; 0 if it has no pixel data."""
+        if Tag(0x7FE00010) not in self._dataset:
+            return 0
+        return int(self._dataset.get("NumberOfFrames", 1) or 1)
 
     def _native_frames(self, raw: RawDataElement, count: int) -> list[list[Piece]]:
         data = self._dataset

@@ -1,12 +1,13 @@
 """Notifications as Pub/Sub pushes them: one for each instance, at least once, in no promised order.
 
-``configs`` is the form of the store's ``notificationConfigs``, with attributes, for what is stored and deleted;
-``legacy`` that of ``notificationConfig``, the resource name alone, for what is stored.
+``configs`` is the form of the store's ``notificationConfigs``, with attributes, for whatever is done;
+``legacy`` that of ``notificationConfig``, the resource name alone, for what is stored and, if so set, imported.
 """
 
 import asyncio
 import base64
 import random
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from typing import Any, Final, Literal
 
 import httpx
 
+from local.healthcare_emulator.storage_classes import STANDARD
+
 __all__ = ["Action", "Form", "Instance", "Notifications", "message_of"]
 
 Form = Literal["configs", "legacy"]
-Action = Literal["StoreInstances", "DeleteInstances"]
+Action = Literal["StoreInstances", "DeleteInstances", "ImportDicomData", "SetBlobSettings"]
 
 _TRIES: Final = 20
 _FIRST_WAIT: Final = 0.2
@@ -35,9 +38,15 @@ class Instance:
     study: str
     series: str
     instance: str
+    modality: str = ""
+    storage_class: str = STANDARD
+    previous_storage_class: str | None = None
+    """What it was before it was changed."""
 
 
-def message_of(store: str, action: Action, subject: Instance, *, form: Form) -> dict[str, Any] | None:
+def message_of(
+    store: str, action: Action, subject: Instance, *, form: Form, imports: bool = False
+) -> dict[str, Any] | None:
     """Return the ``PubsubMessage``, or ``None`` where the form tells nothing of such an action.
 
     Parameters
@@ -48,8 +57,11 @@ def message_of(store: str, action: Action, subject: Instance, *, form: Form) -> 
         What was done to which instance.
     form
         Which of the two forms.
+    imports
+        Whether the older form tells of imports (``sendForBulkImport``); the other always does.
     """
-    if form == "legacy" and action != "StoreInstances":
+    told = {"StoreInstances", "ImportDicomData"} if imports else {"StoreInstances"}
+    if form == "legacy" and action not in told:
         return None
     name = f"{store}/dicomWeb/studies/{subject.study}/series/{subject.series}/instances/{subject.instance}"
     now = datetime.now(UTC)
@@ -66,7 +78,12 @@ def message_of(store: str, action: Action, subject: Instance, *, form: Form) -> 
             "studyInstanceUID": subject.study,
             "seriesInstanceUID": subject.series,
             "sopInstanceUID": subject.instance,
+            "versionId": str(time.time_ns()),
+            "modality": subject.modality,
+            "storageClass": subject.storage_class,
         }
+        if subject.previous_storage_class is not None:
+            message["attributes"]["previousStorageClass"] = subject.previous_storage_class
     return message
 
 
@@ -81,14 +98,25 @@ class Notifications:
         Where to push; ``None`` for nowhere.
     form
         Which of the two forms.
+    imports
+        Whether the older form tells of imports.
     token_file
         A file with the bearer token of a push, read anew for each; ``None`` for none.
     """
 
-    def __init__(self, store: str, *, url: str | None, form: Form = "configs", token_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: str,
+        *,
+        url: str | None,
+        form: Form = "configs",
+        imports: bool = False,
+        token_file: Path | None = None,
+    ) -> None:
         self._store = store
         self._url = url
         self._form: Form = form
+        self._imports = imports
         self._token_file = token_file
         self._pushes: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(_AT_ONCE)
@@ -99,7 +127,7 @@ class Notifications:
         if self._url is None:
             return
         for subject in subjects:
-            message = message_of(self._store, action, subject, form=self._form)
+            message = message_of(self._store, action, subject, form=self._form, imports=self._imports)
             if message is not None:
                 task = asyncio.create_task(self._push(self._url, message))
                 self._pushes.add(task)

@@ -22,6 +22,9 @@ __all__ = ["rendered"]
 _FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG"}
 _VIEWPORT: Final = re.compile(r"([0-9]{1,5}),([0-9]{1,5})(?:,([0-9]{1,5}),([0-9]{1,5}),([0-9]{1,5}),([0-9]{1,5}))?")
 _MOST_SIDE: Final = 10_000
+"""Pixels of a side of what is fitted into a viewport, and of the viewport."""
+_LARGEST_FITTED: Final = 50 * 1024**2
+"""Bytes of a frame that is fitted into a viewport."""
 
 
 async def rendered(call: Call, row: Row, frame: int) -> None:
@@ -49,6 +52,11 @@ def _media_type(accept: str) -> str:
 def _picture(row: Row, frame: int, viewport: str | None, file_format: str) -> bytes:
     picture = _pixels(row, frame)
     if viewport is not None:
+        if (
+            picture.width * picture.height * len(picture.getbands()) > _LARGEST_FITTED
+            or max(picture.size) > _MOST_SIDE
+        ):
+            raise GoogleError.bad_request("the frame is too large for a viewport")
         picture = _fitted(picture, viewport)
     made = io.BytesIO()
     picture.save(made, file_format, quality=90)

@@ -1,5 +1,6 @@
-"""Retrieving: instances, frames, metadata and bulk data, streamed from their files as they were stored."""
+"""Retrieving: instances, frames, metadata and bulk data, streamed from their files as stored, or transcoded."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from http import HTTPStatus
@@ -69,61 +70,101 @@ def _not_acceptable(available: Sequence[str]) -> GoogleError:
 
 
 async def instances(call: Call, rows: Sequence[Row], *, single_allowed: bool) -> None:
-    """Answer with whole files: of a study, a series or one instance.
-
-    Files are never transcoded: who asks for another transfer syntax than the stored one gets 406.
-    """
+    """Answer with whole files: of a study, a series or one instance."""
     available = [f'multipart/related; type="{_DICOM}"; transfer-syntax=*']
     for wish in _wishes(call, available):
         if not wish.any and wish.essence != _DICOM:
             continue
         if not wish.multipart and not wish.any and not single_allowed:
             continue
-        if not all(_syntax_fits(wish, row) for row in rows):
+        syntax = wish.syntax or (_ANY if wish.any else _EXPLICIT_LITTLE_ENDIAN)
+        if not await asyncio.to_thread(_can_give, rows, syntax):
             continue
         if single_allowed and not wish.multipart and not wish.any:
-            row = rows[0]
-            await call.stream(_DICOM, file_pieces(row.path, [Piece(0, row.size)]), length=row.size)
+            (row,) = rows
+            piece = await asyncio.to_thread(_file, row, syntax)
+            await call.stream(_DICOM, file_pieces(row.path, [piece]), length=piece.length)
             return
         boundary = new_boundary()
-        await call.stream(content_type(boundary, part_type=_DICOM), _files(boundary, rows))
+        await call.stream(content_type(boundary, part_type=_DICOM), _files(boundary, rows, syntax))
         return
     raise _not_acceptable(available)
 
 
-def _syntax_fits(wish: _Wish, row: Row) -> bool:
-    if wish.any and wish.syntax is None:
+def _can_give(rows: Sequence[Row], syntax: str) -> bool:
+    others = [row for row in rows if syntax not in {_ANY, row.transfer_syntax}]
+    if not others:
         return True
-    return wish.syntax == _ANY or (wish.syntax or _EXPLICIT_LITTLE_ENDIAN) == row.transfer_syntax
+    from local.healthcare_emulator.transcoding import can_transcode  # brings numpy and Pillow along
+
+    return all(can_transcode(row, syntax) for row in others)
 
 
-def _files(boundary: bytes, rows: Sequence[Row]) -> Iterator[bytes]:
+def _file(row: Row, syntax: str) -> Piece:
+    if syntax in {_ANY, row.transfer_syntax}:
+        return Piece(0, row.size)
+    from local.healthcare_emulator.transcoding import file_as
+
+    made = file_as(row, syntax)
+    return Piece(0, len(made), made)
+
+
+def _files(boundary: bytes, rows: Sequence[Row], syntax: str) -> Iterator[bytes]:
     for row in rows:
-        yield part_head(boundary, part_type=f"{_DICOM}; transfer-syntax={row.transfer_syntax}")
-        yield from file_pieces(row.path, [Piece(0, row.size)])
+        given = row.transfer_syntax if syntax == _ANY else syntax
+        yield part_head(boundary, part_type=f"{_DICOM}; transfer-syntax={given}")
+        yield from file_pieces(row.path, [_file(row, syntax)])
         yield PART_TAIL
     yield closing(boundary)
 
 
 async def frames(call: Call, row: Row, numbers: Sequence[int]) -> None:
-    """Answer ``.../frames/1,2``, one part each; only in the stored encoding."""
+    """Answer ``.../frames/1,2``, one part each."""
     image_type = _FRAME_TYPES.get(row.transfer_syntax, _OCTETS)
     available = [f'multipart/related; type="{_OCTETS}"; transfer-syntax=*']
-    chosen = next((wish for wish in _wishes(call, available) if _frame_fits(wish, row, image_type)), None)
-    if chosen is None:
-        raise _not_acceptable(available)
     found = DicomFile(row.path).frames()
-    if not found:
-        raise _not_acceptable(available)
-    if any(not 1 <= number <= len(found) for number in numbers):
+    for wish in _wishes(call, available):
+        if found and _frame_fits(wish, row, image_type):
+            part_type = _OCTETS if wish.any else wish.essence
+            syntax = row.transfer_syntax
+            wanted = [found[number - 1] for number in _checked(numbers, len(found))]
+        elif (made := await asyncio.to_thread(_made_of, wish, row)) is not None:
+            part_type = wish.essence
+            syntax = _EXPLICIT_LITTLE_ENDIAN if made == part_type else made
+            wanted = await asyncio.to_thread(_made_frames, row, numbers, made)
+        else:
+            continue
+        boundary = new_boundary()
+        await call.stream(
+            content_type(boundary, part_type=part_type),
+            _frame_parts(boundary, row, wanted, f"{part_type}; transfer-syntax={syntax}"),
+        )
+        return
+    raise _not_acceptable(available)
+
+
+def _checked(numbers: Sequence[int], count: int) -> Sequence[int]:
+    if any(not 1 <= number <= count for number in numbers):
         raise GoogleError.bad_request("frame number out of range")
-    part_type = _OCTETS if chosen.any else chosen.essence
-    boundary = new_boundary()
-    wanted = [found[number - 1] for number in numbers]
-    await call.stream(
-        content_type(boundary, part_type=part_type),
-        _frame_parts(boundary, row, wanted, f"{part_type}; transfer-syntax={row.transfer_syntax}"),
-    )
+    return numbers
+
+
+def _made_of(wish: "_Wish", row: Row) -> str | None:
+    """Return what frames can be made of that are not stored as they are wished, ``None`` if of nothing."""
+    if not wish.multipart or wish.any:
+        return None
+    from local.healthcare_emulator.transcoding import ENCODED_FRAMES, can_transcode  # as above
+
+    target = ENCODED_FRAMES.get((wish.essence, wish.syntax))
+    return target if target is not None and can_transcode(row, target) else None
+
+
+def _made_frames(row: Row, numbers: Sequence[int], target: str) -> list[list[Piece]]:
+    from local.healthcare_emulator.transcoding import frame_as
+
+    count = DicomFile(row.path).number_of_frames()
+    made = [frame_as(row, number, target) for number in _checked(numbers, count)]
+    return [[Piece(0, len(frame), frame)] for frame in made]
 
 
 def _frame_fits(wish: _Wish, row: Row, image_type: str) -> bool:

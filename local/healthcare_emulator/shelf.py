@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from local.healthcare_emulator.dicom_file import DicomFile, Identity
 
-__all__ = ["ConflictingInstanceError", "Draft", "Row", "Shelf"]
+__all__ = ["BeingDeletedError", "ConflictingInstanceError", "Draft", "Row", "Shelf"]
 
 SEARCHABLE: Final = (
     "StudyInstanceUID",
@@ -39,6 +39,10 @@ CREATE TABLE IF NOT EXISTS operations (id TEXT PRIMARY KEY, study TEXT NOT NULL,
 """
 
 
+class BeingDeletedError(Exception):
+    """The study or series is being deleted; ``args[0]`` is the identity of what was to be added."""
+
+
 class ConflictingInstanceError(Exception):
     """The store has other bytes under the same three UIDs."""
 
@@ -54,6 +58,7 @@ class Row:
     transfer_syntax: str
     path: Path
     size: int
+    modality: str
 
     @property
     def metadata_path(self) -> Path:
@@ -148,12 +153,16 @@ class Shelf:
             If it is no DICOM file.
         ConflictingInstanceError
             If other bytes are kept under its UIDs; ``args[0]`` is its identity.
+        BeingDeletedError
+            If an operation that deletes its study or series has not ended.
         """
         sha256 = draft.finish()
         try:
             file = DicomFile(draft.path)
             identity = file.identity()
             with self._adding:
+                if self._is_being_deleted(identity):
+                    raise BeingDeletedError(identity)
                 held = self._digest_of(identity)
                 if held is None:
                     self._keep(draft, file, identity, sha256)
@@ -162,6 +171,14 @@ class Shelf:
             return identity
         finally:
             draft.discard()
+
+    def _is_being_deleted(self, identity: Identity) -> bool:
+        with self._lock:
+            running = self._db.execute(
+                "SELECT 1 FROM operations WHERE done = 0 AND study = ?1 AND coalesce(series, ?2) = ?2",
+                (identity.study, identity.series),
+            )
+            return running.fetchone() is not None
 
     def _digest_of(self, identity: Identity) -> str | None:
         where, values = _below(identity.study, identity.series, identity.instance)
@@ -208,6 +225,7 @@ class Shelf:
     def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         path.with_suffix(".json").unlink(missing_ok=True)
+        path.with_suffix(".class").unlink(missing_ok=True)
 
     # Reading ---------------------------------------------------------------------------------------------------
 
@@ -216,19 +234,23 @@ class Shelf:
         where, values = _below(study, series, instance)
         return self.select(where, values, group=(), limit=-1, offset=0)
 
+    def everything(self) -> list[Row]:
+        """Return all instances, in a stable order."""
+        return self.select("1", (), group=(), limit=-1, offset=0)
+
     def select(self, where: str, values: Sequence[Any], *, group: Sequence[str], limit: int, offset: int) -> list[Row]:
         """Return rows that match, one for each value of ``group``, in a stable order."""
         grouping = f"GROUP BY {', '.join(group)}" if group else ""
         statement = (
-            "SELECT StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, sop_class, transfer_syntax, file, size"
-            f" FROM instances WHERE {where} {grouping}"
+            "SELECT StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, sop_class, transfer_syntax, file, size,"
+            f" Modality FROM instances WHERE {where} {grouping}"
             " ORDER BY StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID LIMIT ? OFFSET ?"
         )
         with self._lock:
             rows = self._db.execute(statement, (*values, limit, offset)).fetchall()
         return [
-            Row(study, series, instance, sop_class, transfer_syntax, self._path(name), size)
-            for study, series, instance, sop_class, transfer_syntax, name, size in rows
+            Row(study, series, instance, sop_class, transfer_syntax, self._path(name), size, modality)
+            for study, series, instance, sop_class, transfer_syntax, name, size, modality in rows
         ]
 
     def _path(self, name: str) -> Path:

@@ -14,11 +14,12 @@ from kheops.errors import BadMultipartError
 from local.healthcare_emulator.calls import Call
 from local.healthcare_emulator.dicom_file import DicomFile, Identity, UnreadableFileError
 from local.healthcare_emulator.google_errors import GoogleError
-from local.healthcare_emulator.shelf import ConflictingInstanceError, Draft, Shelf
+from local.healthcare_emulator.shelf import BeingDeletedError, ConflictingInstanceError, Draft, Shelf
 
 __all__ = ["store"]
 
 _PROCESSING_FAILURE: Final = 272
+_BEING_DELETED: Final = "the study or series is being deleted"
 _EXISTS: Final = "instance already exists in the DICOM store, and the files differ (checksum mismatch)"
 
 
@@ -125,6 +126,8 @@ def _keep(shelf: Shelf, draft: Draft, study: str | None, outcome: _Outcome) -> N
         outcome.stored.append(shelf.add(draft))
     except ConflictingInstanceError as error:
         outcome.failed.append(_Failure(error.args[0], _EXISTS))
+    except BeingDeletedError as error:
+        outcome.failed.append(_Failure(error.args[0], _BEING_DELETED))
     except UnreadableFileError as error:
         outcome.failed.append(_Failure(None, str(error)))
     finally:

@@ -29,7 +29,7 @@ _LOG = get_logger(__name__)
 class Answer:
     """An answer of the store whose body has not been read: an `ArchiveStream` with any status."""
 
-    __slots__ = ("_response", "content_length", "content_range", "content_type", "retry_after", "status")
+    __slots__ = ("_response", "content_length", "content_range", "content_type", "retry_after", "status", "timed_out")
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         headers = response.headers
@@ -39,6 +39,8 @@ class Answer:
         self.content_length = response.content_length
         self.content_range = headers.get("Content-Range")
         self.retry_after = _seconds(headers.get("Retry-After"))
+        self.timed_out = False
+        """Whether the body ended early because the store fell silent."""
 
     @property
     def has_marked_end(self) -> bool:
@@ -64,6 +66,7 @@ class Answer:
                 raise
             _LOG.warning("archive.answer_ended_early", cause=type(error).__name__)
             self._response.close()
+            self.timed_out = isinstance(error, TimeoutError)
             raise ArchiveUnavailableError from None
         finally:
             watch.end()

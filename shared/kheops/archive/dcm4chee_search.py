@@ -9,7 +9,7 @@ import msgspec
 from kheops.archive.addresses import StoreAddresses
 from kheops.archive.answer import Answer
 from kheops.archive.client import StoreClient
-from kheops.archive.dicomweb_store import CONTROL_LIMIT
+from kheops.archive.dicomweb_store import WHOLE
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, InvalidIdentifierError, KheopsError
 from kheops.ids import SopInstanceUID, series_instance_uid, sop_instance_uid, study_instance_uid
@@ -104,7 +104,7 @@ class InstanceSearch:
         return answer.status in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}
 
     async def _page(self, url: str) -> list[InstanceRef]:
-        answer = await self._client.fetch("GET", url, _ACCEPT, is_prompt=True)
+        answer, body = await self._client.ask("GET", url, _ACCEPT, wanted=WHOLE, is_prompt=True)
         if answer.status == HTTPStatus.NO_CONTENT:
             await answer.discard()
             return []
@@ -117,7 +117,7 @@ class InstanceSearch:
                     series_instance_uid(item.series.Value[0]),
                     sop_instance_uid(item.sop_instance.Value[0]),
                 )
-                for item in _FOUND.decode(await answer.read(CONTROL_LIMIT))
+                for item in _FOUND.decode(body)
             ]
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidIdentifierError, IndexError):
             raise ArchiveProtocolError("the archive's search answer cannot be read") from None

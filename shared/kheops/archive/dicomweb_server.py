@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from kheops.archive.addresses import StoreAddresses
 from kheops.archive.client import ClientLimits, NoAuthorization, StoreClient
-from kheops.archive.dicomweb_store import CONTROL_LIMIT, DicomwebStore, What, error_object
+from kheops.archive.dicomweb_store import WHOLE, DicomwebStore, What, error_object
 from kheops.archive.port import ArchiveAbsentError
 from kheops.archive.request_body import Body
 from kheops.dicomweb.rendering import RenderingName
@@ -116,16 +116,17 @@ class DicomwebServer(DicomwebStore):
             raise ArchiveProtocolError("this store cannot delete: KHEOPS_ORTHANC_URL is not set")
         # Found by all UIDs of the object: a lookup by one would find the same instance below another series too.
         query = msgspec.json.encode({"Level": level, "Query": uids})
-        answer = await self._client.fetch(
+        answer, found = await self._client.ask(
             "POST",
             f"{self._orthanc_url}/tools/find",
             {"Accept": "application/json"},
             Body.of("application/json", query),
+            wanted=WHOLE,
         )
         if answer.status != HTTPStatus.OK:
             raise await self._refused(answer, What.DELETION)
         try:
-            identifiers = msgspec.json.decode(await answer.read(CONTROL_LIMIT), type=list[str])
+            identifiers = msgspec.json.decode(found, type=list[str])
         except msgspec.MsgspecError:
             raise ArchiveProtocolError("Orthanc's search answer cannot be read") from None
         for identifier in identifiers:

@@ -17,7 +17,7 @@ import msgspec
 from kheops.archive.addresses import StoreAddresses
 from kheops.archive.answer import Answer
 from kheops.archive.boundary_ended import with_known_end
-from kheops.archive.client import SLOW_DOWN, StoreClient
+from kheops.archive.client import SLOW_DOWN, StoreClient, Wanted
 from kheops.archive.port import ArchiveAbsentError, ArchiveStream, HeldInstance, StoreOutcome
 from kheops.archive.request_body import Body
 from kheops.archive.single_part import unwrap
@@ -39,7 +39,7 @@ from kheops.errors import (
 from kheops.ids import SopInstanceUID, sop_instance_uid
 from kheops.observability import get_logger
 
-__all__ = ["CONTROL_LIMIT", "DicomwebStore", "What", "error_object"]
+__all__ = ["CONTROL_LIMIT", "WHOLE", "DicomwebStore", "What", "error_object"]
 
 CONTROL_LIMIT: Final = 1024 * 1024
 """Bytes of an answer that is read whole: the most that a download may hold (design 2.5)."""
@@ -60,6 +60,9 @@ _STORE_STATUSES: Final = frozenset(
     }
 )
 """Statuses with which stores answer although they stored some instances; only the body tells which."""
+_SAID_OF_STORING: Final = Wanted(_STORE_STATUSES, CONTROL_LIMIT)
+WHOLE: Final = Wanted(frozenset({HTTPStatus.OK}), CONTROL_LIMIT)
+"""For control answers that say something at 200 only."""
 _CANNOT_RENDER: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, HTTPStatus.NOT_IMPLEMENTED}
 )
@@ -145,8 +148,10 @@ class DicomwebStore:
             pieces,
             framing + sum(len(instance.body) for instance in instances),
         )
-        answer = await self._client.fetch("POST", self._addresses.studies, {"Accept": _DICOM_JSON}, body)
-        return await self._outcome(answer, frozenset(instance.ref.sop_instance_uid for instance in instances))
+        answer, said = await self._client.ask(
+            "POST", self._addresses.studies, {"Accept": _DICOM_JSON}, body, wanted=_SAID_OF_STORING
+        )
+        return await self._outcome(answer, said, frozenset(instance.ref.sop_instance_uid for instance in instances))
 
     async def store_stream(self, ref: AdmittedInstance, chunks: AsyncIterator[bytes]) -> StoreOutcome:
         """Send one instance as it arrives, once; see `Archive.store_stream`."""
@@ -163,12 +168,13 @@ class DicomwebStore:
         if answer.status in SLOW_DOWN:
             answer.abort()
             raise ArchiveUnavailableError
-        return await self._outcome(answer, frozenset({ref.sop_instance_uid}))
+        said = await answer.read(CONTROL_LIMIT) if answer.status in _STORE_STATUSES else b""
+        return await self._outcome(answer, said, frozenset({ref.sop_instance_uid}))
 
-    async def _outcome(self, answer: Answer, sent: frozenset[SopInstanceUID]) -> StoreOutcome:
+    async def _outcome(self, answer: Answer, said: bytes, sent: frozenset[SopInstanceUID]) -> StoreOutcome:
         if answer.status not in _STORE_STATUSES:
             raise await self._refused(answer, What.STORE)
-        outcome = read_store_answer(await answer.read(CONTROL_LIMIT), sent)
+        outcome = read_store_answer(said, sent)
         unmentioned = len(sent) - len(outcome.stored) - len(outcome.failed)
         if unmentioned or outcome.failed:
             _LOG.warning(
@@ -268,7 +274,7 @@ class DicomwebStore:
 
     async def _search_page(self, ref: SeriesRef, *, offset: int) -> set[SopInstanceUID]:
         url = f"{self._addresses.series(ref)}/instances?limit={_PAGE}&offset={offset}"
-        answer = await self._client.fetch("GET", url, {"Accept": _DICOM_JSON}, is_prompt=True)
+        answer, body = await self._client.ask("GET", url, {"Accept": _DICOM_JSON}, wanted=WHOLE, is_prompt=True)
         if answer.status == HTTPStatus.NO_CONTENT:
             await answer.discard()
             return set()
@@ -280,7 +286,7 @@ class DicomwebStore:
         try:
             return {
                 sop_instance_uid(item.sop_instance_uid.Value[0])
-                for item in _FOUND.decode(await answer.read(CONTROL_LIMIT))
+                for item in _FOUND.decode(body)
                 if item.sop_instance_uid.Value
             }
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidIdentifierError):
@@ -289,6 +295,10 @@ class DicomwebStore:
     def list_series(self) -> AsyncIterator[SeriesRef]:
         """Give every series; see `Archive.list_series`."""
         return list_series(self._client, self._addresses.studies)
+
+    async def count_series(self) -> int | None:
+        """Return nothing: the standard has no way to count; see `Archive.count_series`."""
+        return None
 
     async def inspect_instance(self, ref: InstanceRef) -> bool:
         """Return whether a direct read finds it; see `Archive.inspect_instance`."""

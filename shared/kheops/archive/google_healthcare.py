@@ -16,8 +16,8 @@ from typing_extensions import override
 
 from kheops.archive.addresses import StoreAddresses
 from kheops.archive.answer import Answer
-from kheops.archive.client import Authorization, ClientLimits, StoreClient
-from kheops.archive.dicomweb_store import CONTROL_LIMIT, DicomwebStore, What
+from kheops.archive.client import SLOW_DOWN, Authorization, ClientLimits, StoreClient
+from kheops.archive.dicomweb_store import WHOLE, DicomwebStore, What
 from kheops.archive.google_credentials import GoogleCredentials
 from kheops.archive.port import ArchiveAbsentError
 from kheops.clock import monotonic
@@ -25,6 +25,7 @@ from kheops.dicomweb.rendering import RenderingName
 from kheops.dicomweb.resources import is_bulkdata_path
 from kheops.domain.resources import InstanceRef, SeriesRef
 from kheops.errors import ArchiveProtocolError, ArchiveUnavailableError, ConfigurationError, KheopsError
+from kheops.ids import SopInstanceUID
 
 __all__ = ["GoogleHealthcare"]
 
@@ -35,11 +36,16 @@ _STORE_URL: Final = re.compile(
 _OPERATION: Final = re.compile(r"[0-9A-Za-z_-]+", re.ASCII)
 _BULKDATA_ROOT: Final = "bulkdata/"
 _JSON: Final = "application/json"
+_LAST_OFFSET: Final = 1_000_000
+"""Of a search."""
+_PAGES_AT_ONCE: Final = 4
 _FIRST_POLL: Final = 0.5
 _LONGEST_POLL: Final = 15.0
 """Seconds between two looks at an operation; doubled from the first to the longest."""
 _OPERATION_LIMIT: Final = 30 * 60.0
 """Seconds; then somebody else looks again later."""
+_SLOW_DOWN: Final = SLOW_DOWN | {HTTPStatus.INTERNAL_SERVER_ERROR}
+"""Google advises to try 500 again as well (Cloud Healthcare API, best practices for latency and error handling)."""
 _PERMISSION: Final = "the store refuses our credential, or our account lacks a permission"
 
 
@@ -47,6 +53,15 @@ class _Operation(msgspec.Struct):
     name: str = ""
     done: bool = False
     error: msgspec.Raw = msgspec.Raw()
+
+
+class _Metrics(msgspec.Struct):
+    instances: int = msgspec.field(name="instanceCount", default=0)
+    series: int = msgspec.field(name="seriesCount", default=0)
+
+
+# Numbers of 64 bits are text in the API's JSON.
+_METRICS: Final = msgspec.json.Decoder(_Metrics, strict=False)
 
 
 class GoogleHealthcare(DicomwebStore):
@@ -90,7 +105,7 @@ class GoogleHealthcare(DicomwebStore):
         self._sleep = sleep
         super().__init__(
             StoreAddresses(match[0] + "/dicomWeb"),
-            client or StoreClient(authorization or GoogleCredentials(), limits=limits),
+            client or StoreClient(authorization or GoogleCredentials(), limits=limits, slow_down=_SLOW_DOWN),
             single=frozenset({What.INSTANCE, What.BULKDATA}),
         )
 
@@ -114,13 +129,54 @@ class GoogleHealthcare(DicomwebStore):
         ArchiveProtocolError
             If it ended with an error, or our account may not delete.
         """
-        answer = await self._client.fetch("DELETE", self._addresses.series(ref), {"Accept": _JSON})
+        answer, body = await self._client.ask("DELETE", self._addresses.series(ref), {"Accept": _JSON}, wanted=WHOLE)
         if answer.status == HTTPStatus.OK:
-            await self._finish(await _operation(answer))
+            await self._finish(_operation(body))
             return
         await self._deletion_refused(answer)
         if await self.inspect_series(ref):
             raise ArchiveProtocolError(_PERMISSION)
+
+    @override
+    async def inspect_series(self, ref: SeriesRef) -> frozenset[SopInstanceUID]:
+        """Return what a search finds; see `Archive.inspect_series`.
+
+        Once the first page has come, the API is asked how many there are: with that many found, no further search
+        is needed to learn that there is nothing more, and further pages are asked for several at a time. Whatever
+        the count, one that was not reached has the search go on to its end.
+        """
+        found = await self._search_page(ref, offset=0)
+        if not found:
+            return frozenset()
+        size = len(found)
+        count = (await self._metrics(self._addresses.series(ref), "getSeriesMetrics")).instances
+        offsets = range(size, min(count, _LAST_OFFSET), size)
+        for begin in range(0, len(offsets), _PAGES_AT_ONCE):
+            pages = (self._search_page(ref, offset=offset) for offset in offsets[begin : begin + _PAGES_AT_ONCE])
+            before = len(found)
+            found.update(*await asyncio.gather(*pages))
+            if len(found) == before:
+                break
+        return frozenset(found) if len(found) == count else await super().inspect_series(ref)
+
+    @override
+    async def count_series(self) -> int | None:
+        """Return what the API counts in the whole store; see `Archive.count_series`."""
+        metrics = await self._metrics(self._addresses.root.removesuffix("/dicomWeb"), "getDICOMStoreMetrics")
+        return metrics.series or None
+
+    async def _metrics(self, url: str, method: str) -> "_Metrics":
+        """Return what the API counts; nothing where it does not say."""
+        answer, body = await self._client.ask(
+            "GET", f"{url}:{method}", {"Accept": _JSON}, wanted=WHOLE, is_prompt=True
+        )
+        if answer.status != HTTPStatus.OK:
+            await answer.discard()
+            return _Metrics()
+        try:
+            return _METRICS.decode(body)
+        except msgspec.MsgspecError:
+            return _Metrics()
 
     async def _deletion_refused(self, answer: Answer) -> None:
         """Return if ``answer`` may mean that there is nothing to delete.
@@ -143,10 +199,10 @@ class GoogleHealthcare(DicomwebStore):
                 raise ArchiveUnavailableError
             await self._sleep(wait)
             wait = min(_LONGEST_POLL, wait * 2)
-            answer = await self._client.fetch("GET", url, {"Accept": _JSON})
+            answer, body = await self._client.ask("GET", url, {"Accept": _JSON}, wanted=WHOLE)
             if answer.status != HTTPStatus.OK:
                 raise await self._refused(answer, What.DELETION)
-            operation = await _operation(answer)
+            operation = _operation(body)
         if bytes(operation.error):
             raise ArchiveProtocolError("the deletion ended with an error")
 
@@ -175,8 +231,8 @@ class GoogleHealthcare(DicomwebStore):
         return await super()._meaning(status, body, what)
 
 
-async def _operation(answer: Answer) -> _Operation:
+def _operation(body: bytes) -> _Operation:
     try:
-        return msgspec.json.decode(await answer.read(CONTROL_LIMIT), type=_Operation)
+        return msgspec.json.decode(body, type=_Operation)
     except msgspec.MsgspecError:
         raise ArchiveProtocolError("the operation cannot be read") from None

@@ -193,6 +193,9 @@ class Archive(Protocol):
             If it holds more studies than its searches can reach: a million at the Healthcare API.
         """
 
+    async def count_series(self) -> int | None:
+        """Return how many series the whole store has, where it counts them by itself: for telling how far one is."""
+
     async def inspect_instance(self, ref: InstanceRef) -> bool:
         """Return whether a *direct read* finds the instance."""
 

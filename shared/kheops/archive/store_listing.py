@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from kheops.archive.client import StoreClient
+from kheops.archive.client import StoreClient, Wanted
 from kheops.domain.resources import SeriesRef
 from kheops.errors import ArchiveProtocolError, InvalidIdentifierError
 from kheops.ids import SeriesInstanceUID, StudyInstanceUID, series_instance_uid, study_instance_uid
@@ -22,8 +22,7 @@ T = TypeVar("T")
 _PAGE: Final = 250
 _LAST_OFFSET: Final = 1_000_000
 """Of a search of the Healthcare API."""
-_LIMIT: Final = 1024 * 1024
-"""Bytes of an answer that is read whole."""
+_WHOLE: Final = Wanted(frozenset({HTTPStatus.OK}), 1024 * 1024)
 _ABSENT: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN})
 """Of a search below a study that has gone meanwhile; 403 is the Healthcare API's word for it."""
 
@@ -84,14 +83,14 @@ async def _pages(
 
 
 async def _page(client: StoreClient, url: str, uid_of: Callable[[_Found], T], gone: frozenset[HTTPStatus]) -> list[T]:
-    answer = await client.fetch("GET", url, {"Accept": "application/dicom+json"}, is_prompt=True)
+    answer, body = await client.ask("GET", url, {"Accept": "application/dicom+json"}, wanted=_WHOLE, is_prompt=True)
     if answer.status != HTTPStatus.OK:
         await answer.discard()
         if answer.status in gone:
             return []
         raise ArchiveProtocolError("the store does not answer a search")
     try:
-        return [uid_of(each) for each in _FOUND.decode(await answer.read(_LIMIT))]
+        return [uid_of(each) for each in _FOUND.decode(body)]
     except (msgspec.MsgspecError, UnicodeDecodeError, InvalidIdentifierError):
         raise ArchiveProtocolError("the store's search answer cannot be read") from None
 

@@ -10,8 +10,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -21,8 +21,9 @@ from kheops.archive.dcm4chee import Dcm4chee
 from kheops.archive.dicomweb_server import BasicAuthorization, DicomwebServer
 from kheops.archive.google_credentials import GoogleCredentials
 from kheops.archive.google_healthcare import GoogleHealthcare
+from kheops.errors import ArchiveUnavailableError
 
-__all__ = ["RealStore", "dcm4chee", "emulator", "orthanc"]
+__all__ = ["FAULTS", "RealStore", "dcm4chee", "emulator", "faulty_emulator", "orthanc"]
 
 _REPOSITORY = Path(__file__).parents[3]
 _START_SECONDS = 20
@@ -42,9 +43,21 @@ class RealStore:
     """How the store writes the first segment below an instance's address."""
     new: Callable[[], Adapter]
     headers: dict[str, str] = field(default_factory=dict)
+    patience: int = 1
+    """How often a test is begun at most, where the store is one that fails on purpose.
+
+    `ArchiveUnavailableError` is the one right answer to a fault that outlasts the adapter's own tries: whoever gets it
+    asks again. Any other error, and any answer, counts at once.
+    """
 
     def run(self, use: Callable[[Adapter], Awaitable[T]]) -> T:
         """Call ``use`` with a new adapter in a loop of its own."""
+        for _ in range(self.patience - 1):
+            with suppress(ArchiveUnavailableError):
+                return self._run_once(use)
+        return self._run_once(use)
+
+    def _run_once(self, use: Callable[[Adapter], Awaitable[T]]) -> T:
 
         async def main() -> T:
             adapter = self.new()
@@ -152,6 +165,25 @@ def emulator(folder: Path, *options: str) -> Iterator[RealStore]:
             lambda: GoogleHealthcare(store, authorization=GoogleCredentials(source), limits=LIMITS),
             {"Authorization": f"Bearer {source()[0]}"},
         )
+
+
+FAULTS = {
+    "429": 0.1,
+    "503": 0.1,
+    "reset": 0.05,
+    "reset-request": 0.05,
+    "reset-answer": 0.05,
+    "cut-answer": 0.1,
+}
+"""Share of requests by fault: more than a bad day has."""
+
+
+@contextmanager
+def faulty_emulator(folder: Path) -> Iterator[RealStore]:
+    """Run the Healthcare emulator with faults, the same ones each time that the same requests come."""
+    options = [option for fault, share in FAULTS.items() for option in ("--fault", f"{fault}={share}")]
+    with emulator(folder, *options, "--latency", "0.005", "--fault-seed", "5") as store:
+        yield replace(store, patience=40)
 
 
 @contextmanager

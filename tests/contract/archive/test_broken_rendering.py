@@ -61,7 +61,7 @@ def test_the_request_is_made_of_values_alone(number: int) -> None:
         ([answer("406 Not Acceptable")], NotAcceptableError),
         ([answer("501 Not Implemented")], NotAcceptableError),
         ([answer("404 Not Found")], ArchiveAbsentError),
-        ([answer("500 Internal Server Error", b"Doe^Jane")], ArchiveProtocolError),
+        ([answer("505 HTTP Version Not Supported", b"Doe^Jane")], ArchiveProtocolError),
         ([answer("503 Service Unavailable")], ArchiveUnavailableError),
         ([answer("200 OK", b"half", Content_Type="image/png", Content_Length="100"), None], ArchiveUnavailableError),
     ],

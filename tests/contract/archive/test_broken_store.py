@@ -258,7 +258,7 @@ def test_redirect_is_not_followed(new: New) -> None:
     assert len(requests) == 1
 
 
-@pytest.mark.parametrize("status", ["500 Oops", "401 Unauthorized", "206 Partial Content", "418 Teapot"])
+@pytest.mark.parametrize("status", ["501 Oops", "401 Unauthorized", "206 Partial Content", "418 Teapot"])
 def test_unexpected_status_is_a_protocol_error_that_says_nothing_of_the_body(new: New, status: str) -> None:
     async def use(archive: Adapter) -> str:
         with pytest.raises(ArchiveProtocolError) as caught:

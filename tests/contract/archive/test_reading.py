@@ -1,4 +1,5 @@
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,9 +46,11 @@ def test_instance_comes_back_byte_for_byte(store: RealStore, name: str) -> None:
         assert len(multipart) == 1
         single = await archive.open_instance(item.readable, accept="application/dicom; transfer-syntax=*")
         assert single.content_type.startswith("application/dicom")
-        # DCM4CHEE gives a multipart body no length; a short part is read ahead to its end all the same.
-        unknown = None if store.name == "dcm4chee" and len(item.body) > 64_000 else len(item.body)
-        assert single.content_length == unknown
+        # DCM4CHEE gives a multipart body no length; a part that arrives in one piece has one all the same.
+        if store.name != "dcm4chee" or len(item.body) < 64_000:
+            assert single.content_length == len(item.body)
+        else:
+            assert single.content_length in {None, len(item.body)}
         return [multipart[0][1], await read(single), await read(await archive.inspect_bytes(item.ref))]
 
     assert store.run(use) == [item.body] * 3
@@ -228,18 +231,21 @@ def test_unknown_object_is_absent_everywhere(store: RealStore, depth: str) -> No
     async def use(archive: Adapter) -> None:
         await archive.store([item.held])
         opened = [
-            archive.open_instance(instance, accept=DICOM),
-            archive.open_frames(instance, [1], accept=OCTETS),
-            archive.open_instance_metadata(instance),
-            archive.open_bulkdata(instance, f"{prefix}7fe00010", accept=OCTETS, byte_range=None),
-            archive.inspect_bytes(ref),
+            partial(archive.open_instance, instance, accept=DICOM),
+            partial(archive.open_frames, instance, [1], accept=OCTETS),
+            partial(archive.open_instance_metadata, instance),
+            partial(archive.open_bulkdata, instance, f"{prefix}7fe00010", accept=OCTETS, byte_range=None),
+            partial(archive.inspect_bytes, ref),
         ]
         if depth != "instance":
-            opened += [archive.open_series(series, accept=DICOM), archive.open_series_metadata(series)]
+            opened += [
+                partial(archive.open_series, series, accept=DICOM),
+                partial(archive.open_series_metadata, series),
+            ]
             assert await archive.inspect_series(ref.series) == frozenset()
         for opening in opened:
             with pytest.raises(ArchiveAbsentError):
-                await opening
+                await opening()
         assert await archive.inspect_instance(ref) is False
 
     store.run(use)

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typing_extensions import override
 
@@ -133,3 +134,29 @@ def test_push_that_is_not_taken_comes_again(tmp_path: Path, refused: int) -> Non
         listener.wait(lambda: len(listener.pushes) == refused + 1)
         identifiers = {body["message"]["messageId"] for _, body in listener.pushes}
         assert len(identifiers) == 1
+
+
+def test_older_form_tells_of_imports_where_that_is_set(tmp_path: Path) -> None:
+    (items,) = study_of_series(1)
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    (folder / "one.dcm").write_bytes(items[0].body)
+    options = ("--push-form", "legacy", "--bucket", f"b={folder}", "--operation-seconds", "0.01")
+    with subscriber() as listener:
+        for number, imports in enumerate(((), ("--push-imports",))):
+            data = tmp_path / str(number)
+            data.mkdir()
+            with emulator(data, "--push-url", listener.url, *options, *imports) as store:
+                url = f"{store.root.removesuffix('/dicomWeb')}:import"
+                wish = {"gcsSource": {"uri": "gs://b/*.dcm"}}
+                name = httpx.post(url, headers=store.headers, json=wish).json()["name"]
+                operation = f"{url.partition('/projects/')[0]}/{name}"
+                until = time.monotonic() + 10
+                while not httpx.get(operation, headers=store.headers).json().get("done"):
+                    assert time.monotonic() < until
+                    time.sleep(0.02)
+                store.run(lambda archive: archive.store([items[0].held]))
+                # What is stored is told of in any case, and comes last.
+                expected = 1 + 2 * number
+                listener.wait(lambda: len(listener.pushes) == expected)  # noqa: B023 - asked at once
+        assert listener.told() == [(None, _name(items[0].ref))] * 3

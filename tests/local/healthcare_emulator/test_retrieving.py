@@ -1,14 +1,18 @@
+import io
 import json
 
 import httpx
 import pytest
+from pydicom.dataset import Dataset
 
 from tests.contract.archive.objects import new_uid, pixel_data, stored_object, study_of_series
 from tests.contract.archive.real_stores import RealStore
 from tests.local.healthcare_emulator.requests_of_a_client import instance_path, post
 
 
-def test_files_are_only_given_in_the_transfer_syntax_that_they_have(client: httpx.Client) -> None:
+def test_files_are_given_in_explicit_little_endian_unless_another_transfer_syntax_is_named(
+    client: httpx.Client,
+) -> None:
     item = stored_object("JPEG2000.dcm")
     post(client, item.body)
     path = instance_path(item)
@@ -19,14 +23,18 @@ def test_files_are_only_given_in_the_transfer_syntax_that_they_have(client: http
         ('multipart/related; type="application/dicom"; transfer-syntax=*', 200),
         ("multipart/related; type=application/dicom; transfer-syntax=*", 200),
         ("*/*", 200),
-        ("application/dicom", 406),
-        ('multipart/related; type="application/dicom"', 406),
+        ("application/dicom", 200),
+        ('multipart/related; type="application/dicom"', 200),
         ('multipart/related; type="application/dicom; transfer-syntax=*"', 406),
-        ("application/dicom; transfer-syntax=1.2.840.10008.1.2.1", 406),
+        ("application/dicom; transfer-syntax=1.2.840.10008.1.2.1", 200),
+        ("application/dicom; transfer-syntax=1.2.840.10008.1.2.2", 406),
+        ("application/dicom; transfer-syntax=1.2.840.10008.1.2.4.80", 406),
         ("image/jpeg", 406),
     ):
         answer = client.get(path, headers={"Accept": accept})
         assert answer.status_code == status, accept
+        if status == 200:
+            assert (item.body in answer.content) is ("*" in accept or stored in accept), accept
         if status == 406:
             assert "transfer-syntax=*" in answer.json()[0]["error"]["message"]
 
@@ -95,7 +103,7 @@ def test_frame_out_of_range_is_400(client: httpx.Client, numbers: str) -> None:
     assert client.get(f"{instance_path(item)}/frames/{numbers}").status_code == 400
 
 
-def test_frames_come_in_the_stored_encoding_or_not_at_all(client: httpx.Client) -> None:
+def test_frames_come_in_the_stored_encoding_or_decoded(client: httpx.Client) -> None:
     item = stored_object("JPEG2000.dcm")
     post(client, item.body)
     path = f"{instance_path(item)}/frames/1"
@@ -103,7 +111,11 @@ def test_frames_come_in_the_stored_encoding_or_not_at_all(client: httpx.Client) 
         ('multipart/related; type="application/octet-stream"; transfer-syntax=*', 200, "application/octet-stream"),
         ('multipart/related; type="image/jp2"', 200, "image/jp2"),
         ('multipart/related; type="image/jpeg"', 406, ""),
-        ('multipart/related; type="application/octet-stream"', 406, ""),
+        (
+            'multipart/related; type="application/octet-stream"',
+            200,
+            "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1",
+        ),
         ("application/octet-stream; transfer-syntax=*", 406, ""),
     ):
         answer = client.get(path, headers={"Accept": accept})
@@ -112,3 +124,21 @@ def test_frames_come_in_the_stored_encoding_or_not_at_all(client: httpx.Client) 
     sr = stored_object("test-SR.dcm")
     post(client, sr.body)
     assert client.get(f"{instance_path(sr)}/frames/1").status_code == 406
+
+
+def test_sequence_of_more_than_a_mebibyte_is_left_out_of_metadata(client: httpx.Client) -> None:
+    item = stored_object("test-SR.dcm")
+    dataset = item.dataset
+    dataset.ReferencedStudySequence = [Dataset()]
+    dataset.ReferencedStudySequence[0].RetrieveURI = "x" * 1000
+    dataset.OtherPatientIDsSequence = [Dataset() for _ in range(1100)]
+    for other in dataset.OtherPatientIDsSequence:
+        other.TextValue = "x" * 1000
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    assert post(client, stream.getvalue()).status_code == 200
+    (model,) = client.get(f"{instance_path(item)}/metadata").json()
+    assert "00101002" not in model
+    assert "00081110" in model
+    file = client.get(instance_path(item), headers={"Accept": "application/dicom; transfer-syntax=*"})
+    assert file.content == stream.getvalue()
