@@ -78,12 +78,15 @@ class Conditions:
 
     def add(self, template: str, *values: object) -> None:
         """Add one, binding a value at each ``{}``."""
+        self._sql.append(self._bound(template, *values))
+
+    def _bound(self, template: str, *values: object) -> str:
         names = []
         for value in values:
             name = f"value_{len(self.parameters)}"
             self.parameters[name] = value
             names.append(f"CAST(:{name} AS {'text[]' if isinstance(value, list) else 'text'})")
-        self._sql.append(template.format(*names))
+        return template.format(*names)
 
     def match(self, match: Match) -> None:
         """Add what a search key demands."""
@@ -111,16 +114,27 @@ class Conditions:
                 assert_never(match)
 
     def _in_study(self, match: Match) -> None:
+        is_one = self.of_modality(match, "modality")
+        self._sql.append(f"EXISTS (SELECT 1 FROM unnest(t.modalities) AS modality WHERE {is_one})")  # noqa: S608 - constants
+
+    def of_modality(self, match: Match, expression: str) -> str:
+        """Return the SQL of what a match of ModalitiesInStudy demands of one modality, and bind its values.
+
+        Parameters
+        ----------
+        match
+            The match.
+        expression
+            The SQL of the modality. One that is empty or NULL is none: no pattern but that of everything, which is no
+            match, takes the empty one.
+        """
         match match:
             case Wildcard(_, pattern):
-                self._any_modality("lower(modality) LIKE lower({})", _like(pattern))
+                return self._bound(f"lower({expression}) LIKE lower({{}})", _like(pattern))
             case Modalities(_, values):
-                self._any_modality("upper(modality) = ANY({})", sorted(values))
+                return self._bound(f"upper({expression}) = ANY({{}})", sorted(values))
             case _:
                 raise AssertionError("the parser makes no other match of ModalitiesInStudy")
-
-    def _any_modality(self, condition: str, value: object) -> None:
-        self.add(f"EXISTS (SELECT 1 FROM unnest(t.modalities) AS modality WHERE {condition})", value)  # noqa: S608 - constants
 
     def _between(self, expression: str, first: str | None, last: str | None) -> None:
         if first is not None:

@@ -19,7 +19,7 @@ from kheops.ids import SeriesInstanceUID, StudyInstanceUID, UserPk
 from kheops.storage.catalog_matching import COMPUTED, EXPRESSIONS, Conditions, comparable
 from kheops.storage.favorites import FAVORITE_SERIES
 from kheops.storage.study_readers import comment_shows
-from kheops.storage.visibility import HOLDS, VISIBLE_SERIES, scope_parameters
+from kheops.storage.visibility import POINTERS, VISIBLE_SERIES, scope_parameters
 
 __all__ = ["Criteria", "Found", "Page", "find"]
 
@@ -152,17 +152,21 @@ def _page_of_studies(
 ) -> tuple[list[str], int]:
     """Return the UIDs of the studies of the page, and how many match in all."""
     conditions = Conditions()
+    counted = ""
     for match in criteria.matches:
-        conditions.match(match)
-    below = _below(named)
-    by_modality = any(match.attribute.keyword == "ModalitiesInStudy" for match in criteria.matches)
-    collected = ", array_agg(s.modality) FILTER (WHERE s.modality <> '') AS modalities" if by_modality else ""
+        if match.attribute.keyword == "ModalitiesInStudy":
+            # Asked of each series while they are grouped: cheaper than collecting the modalities of all studies.
+            name = f"is_modality_{len(conditions.parameters)}"
+            counted += f", bool_or({conditions.of_modality(match, 'x.modality')}) AS {name}"
+            conditions.add(f"t.{name}")
+        else:
+            conditions.match(match)
     common = (
-        f"WITH studies AS (SELECT s.study_instance_uid, min(s.pk) AS first_series{collected} {HOLDS}{below} "
-        "GROUP BY s.study_instance_uid)"
+        f"WITH studies AS (SELECT x.study_instance_uid, min(x.series_pk) AS first_series{counted} "
+        f"{POINTERS}{_below(named, 'x')} GROUP BY x.study_instance_uid)"
     )
     if criteria.favorite is not None:
-        common += _favorites(below)
+        common += _favorites(_below(named))
         conditions.add(f"{'' if criteria.favorite else 'NOT '}{_IS_FAVORITE[Level.STUDY]}")
     body = f"{_FROM[Level.STUDY]} WHERE {conditions.sql}"
     parameters = {**scope_parameters(scope), **conditions.parameters, **_naming(named)}
@@ -208,8 +212,8 @@ def _counted(tx: Connection, criteria: Criteria, statement: str, parameters: Map
     return total
 
 
-def _below(named: frozenset[str] | None) -> str:
-    return "" if named is None else " AND s.study_instance_uid = ANY(CAST(:named_studies AS text[]))"
+def _below(named: frozenset[str] | None, table: str = "s") -> str:
+    return "" if named is None else f" AND {table}.study_instance_uid = ANY(CAST(:named_studies AS text[]))"
 
 
 def _naming(named: frozenset[str] | None) -> dict[str, object]:

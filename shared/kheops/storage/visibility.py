@@ -9,7 +9,7 @@ from typing import Final
 
 from kheops.domain.policy import ReadScope
 
-__all__ = ["HOLDS", "VISIBLE_SERIES", "holds", "membership", "scope_parameters"]
+__all__ = ["HOLDS", "POINTERS", "VISIBLE_SERIES", "holds", "membership", "scope_parameters"]
 
 _OWN: Final = """
     SELECT n.album_pk, n.is_admin, false AS by_group FROM album_members n WHERE n.user_pk = :scope_user
@@ -43,35 +43,44 @@ def membership(*, by_group: bool = True, listed: bool = False) -> str:
     return f"(WITH own AS MATERIALIZED ({both}) SELECT * FROM own) m"  # noqa: S608 - constants only
 
 
-def holds(*, by_group: bool = True, listed: bool = False, joined: str = "") -> str:
+_SERIES: Final = "JOIN series s ON s.pk = x.series_pk AND s.state = 'confirmed' AND s.number_of_instances > 0"
+
+
+def holds(*, by_group: bool = True, listed: bool = False, pointers: bool = False, joined: str = "") -> str:
     """Return the FROM and WHERE of every (membership, album, series) that a scope has.
 
     Parameters
     ----------
     by_group, listed
         As in `membership`.
+    pointers
+        Whether ``x`` tells of the series what a list of studies needs (its key, study and modality, and whether it is
+        confirmed and has instances, which triggers keep in step) and no ``s`` is joined.
     joined
         Further joins, to ``s`` and what stands before it.
     """
+    series, study = ("x.series_pk", "x.study_instance_uid") if pointers else ("s.pk", "s.study_instance_uid")
     return f"""
     FROM {membership(by_group=by_group, listed=listed)}
     JOIN users u ON u.pk = :scope_user AND u.suspended_at IS NULL
     JOIN albums a ON a.pk = m.album_pk
-    JOIN album_series x ON x.album_pk = a.pk
-    JOIN series s ON s.pk = x.series_pk AND s.state = 'confirmed' AND s.number_of_instances > 0
+    JOIN album_series x ON x.album_pk = a.pk {"AND x.is_shown" if pointers else _SERIES}
     {joined}
     WHERE (CAST(:scope_album AS bigint) IS NULL OR a.pk = CAST(:scope_album AS bigint))
       AND (NOT CAST(:scope_inbox AS boolean) OR a.kind = 'inbox')
       AND (NOT CAST(:scope_admin AS boolean) OR m.is_admin)
-      AND (CAST(:scope_studies AS text[]) IS NULL OR s.study_instance_uid = ANY (CAST(:scope_studies AS text[])))
+      AND (CAST(:scope_studies AS text[]) IS NULL OR {study} = ANY (CAST(:scope_studies AS text[])))
       AND (NOT CAST(:scope_sending AS boolean) OR a.kind = 'inbox' OR m.is_admin OR a.send_series)
       AND (CAST(:scope_link AS bigint) IS NULL OR EXISTS (
-          SELECT 1 FROM link_series k WHERE k.link_pk = CAST(:scope_link AS bigint) AND k.series_pk = s.pk))
+          SELECT 1 FROM link_series k WHERE k.link_pk = CAST(:scope_link AS bigint) AND k.series_pk = {series}))
 """  # noqa: S608 - constants only
 
 
 HOLDS: Final = holds()
 """Every (membership, album, series) by which the scope's user reaches a confirmed series; a series may occur often."""
+
+POINTERS: Final = holds(pointers=True)
+"""The same from the pointers alone, for lists of studies: a fifth of the work, and no columns of ``series``."""
 
 VISIBLE_SERIES: Final = f"SELECT DISTINCT s.pk {HOLDS}"
 """The keys of the series in the scope, each once."""

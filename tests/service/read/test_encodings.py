@@ -13,7 +13,7 @@ from tests.service.read.catalog import Somebody
 from tests.service.read.conftest import Running, Service
 from tests.service.read.test_retrieve import path_of, put
 
-RAW, J2K, JLS = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.80"
+RAW, J2K, JLS = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.80"
 PARTS = "multipart/related; type="
 
 

@@ -43,6 +43,27 @@ def test_no_large_table_is_read_whole(filled: tuple[Database, UserPk], asked: As
     assert [scan for scan in found if scan[0] == "Seq Scan" and scan[1] in LARGE] == []
 
 
+def rows_read(plan: dict[str, Any], table: str) -> int:
+    """Return how many rows of a table the scans of a plan gave."""
+    given = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == table else 0
+    return round(given) + sum(rows_read(below, table) for below in plan.get("Plans", ()))
+
+
+def test_a_list_reads_each_pointer_once_and_series_for_its_studies_only(filled: tuple[Database, UserPk]) -> None:
+    database, reader = filled
+    _, (listing, page) = database.run_blocking(lambda tx: plans_of(tx, reader, LISTS[0]))
+    # 52,500; the plan has the rounded mean of a scan of each album.
+    assert 50_000 < rows_read(listing["Plan"], "album_series") < 55_000
+    assert rows_read(listing["Plan"], "series") == STUDIES_OF_THE_READER
+    # Of the 25 studies of the page.
+    assert rows_read(page["Plan"], "album_series") <= 10 * 25
+
+
+def test_statements_are_not_compiled(filled: tuple[Database, UserPk]) -> None:
+    database, _ = filled
+    assert database.run_blocking(lambda tx: tx.exec_driver_sql("SHOW jit").scalar_one()) == "off"
+
+
 def test_every_study_of_the_reader_is_counted_once(filled: tuple[Database, UserPk]) -> None:
     # A tenth of half of them is in the inbox and in an album as well.
     database, reader = filled
