@@ -6,26 +6,26 @@ for a database driver, and would start four times slower.
 """
 
 import asyncio
-import sys
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+import json
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kheops.cli import album_commands, sharing_commands
+from kheops.cli.audit_commands import audit
 from kheops.cli.connection import AsJson
 from kheops.cli.failure import CommandError, ExitCode
 from kheops.cli.output import print_json, say
 from kheops.cli.session_commands import login, logout
 from kheops.cli.study_commands import download, studies, upload
-from kheops.errors import ConfigurationError, DatabaseUnavailableError, KheopsError
+from kheops.errors import ConfigurationError, DatabaseUnavailableError, KheopsError, RestoringError
+from kheops.jobs import restore_commands
+from kheops.jobs.processes import with_process
 
 if TYPE_CHECKING:
     from kheops.factory import Process
 
 __all__ = ["application", "main"]
-
-_T = TypeVar("_T")
 
 application = typer.Typer(help=__doc__.partition("\n")[0], no_args_is_help=True, pretty_exceptions_enable=False)
 application.command()(login)
@@ -37,6 +37,8 @@ application.add_typer(album_commands.application, name="albums")
 application.command()(sharing_commands.share)
 application.add_typer(sharing_commands.links, name="link")
 application.add_typer(sharing_commands.tokens, name="tokens")
+application.command()(audit)
+application.add_typer(restore_commands.application, name="restore")
 
 
 def main() -> None:
@@ -52,6 +54,9 @@ def main() -> None:
         raise SystemExit(ExitCode.UNSAFE_SETTINGS) from None
     except DatabaseUnavailableError as error:
         say(f"The database cannot be used. {error.detail} `kheops doctor` says what is wrong.")
+        raise SystemExit(ExitCode.NOT_DONE) from None
+    except RestoringError:
+        say("The database is being restored, until `kheops restore finish`.")
         raise SystemExit(ExitCode.NOT_DONE) from None
     except KheopsError as error:
         say(error.detail or error.message)
@@ -98,7 +103,8 @@ def migrate(*, as_json: AsJson = False) -> None:
     from kheops.storage.schema import migrate as run_migrations
 
     settings = load()
-    secrets = SecretStore(settings)
+    # It talks to the database and the store, each under its own account.
+    secrets = SecretStore(settings, reads=("KHEOPS_DATABASE_PASSWORD",))
     secrets.read()
     source = source_of(settings, secrets)
     database = Database(source, size=1)
@@ -110,6 +116,11 @@ def migrate(*, as_json: AsJson = False) -> None:
     finally:
         database.close()
         source.close()
+    if settings.store_topic is not None:
+        from kheops.archive.google_store_notifications import tell_topic
+
+        if asyncio.run(tell_topic(settings.store_url, settings.store_topic)):
+            say("The store now tells the topic of KHEOPS_STORE_TOPIC of all changes.")
     if as_json:
         print_json({"version": version})
     else:
@@ -117,7 +128,17 @@ def migrate(*, as_json: AsJson = False) -> None:
 
 
 @application.command()
-def reconcile(*, as_json: AsJson = False) -> None:
+def reconcile(
+    *,
+    log_grants: Annotated[
+        bool,
+        typer.Option(
+            "--log-grants",
+            help="Log changes of grants, too, and count them as logged: only where the output is kept for a restore.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Settle what crashes left, bring marked series in step with the store, and clear away ended tokens.
 
     Exit code 1 if the store could not say.
@@ -126,7 +147,10 @@ def reconcile(*, as_json: AsJson = False) -> None:
 
     async def work(process: "Process") -> tuple[dict[str, int], bool]:
         result = await process.reconciler.run()
-        for task in (ScheduledTask.SEAL, ScheduledTask.CLEAR, ScheduledTask.DIGESTS):
+        await process.reconciler.seal_audit()
+        # On somebody's own machine nothing keeps these lines, and a log that lacks them is refused by a restore.
+        await (process.grant_log.export() if log_grants else process.grant_log.seal())
+        for task in (ScheduledTask.CLEAR, ScheduledTask.DIGESTS):
             await run_task(process, task)
         counts = {
             **{name: result.instances[name] for name in ("confirmed", "orphaned", "released", "unchanged")},
@@ -137,7 +161,7 @@ def reconcile(*, as_json: AsJson = False) -> None:
         }
         return counts, result.is_whole
 
-    counts, is_whole = _with_process(work)
+    counts, is_whole = with_process(work)
     _print_counts(counts, as_json=as_json)
     if not is_whole:
         raise typer.Exit(ExitCode.NOT_DONE)
@@ -151,7 +175,7 @@ def purge(*, as_json: AsJson = False) -> None:
         result = await process.purging.run()
         return {outcome: result.series[outcome] for outcome in ("begun", "purged", "left")}
 
-    counts = _with_process(work)
+    counts = with_process(work)
     _print_counts(counts, as_json=as_json)
     if counts["left"]:
         raise typer.Exit(ExitCode.NOT_DONE)
@@ -184,7 +208,7 @@ def import_store(
         result = await process.importing.run(chosen, is_dry=dry_run, told=Reporter())
         return {outcome: result.series[outcome] for outcome in ("assigned", "unassigned", "kept", "empty", "left")}
 
-    counts = _with_process(work)
+    counts = with_process(work)
     _print_counts(counts, as_json=as_json)
     if counts["left"]:
         raise typer.Exit(ExitCode.NOT_DONE)
@@ -203,7 +227,7 @@ def deliver(
             await process.outbox.run_forever()
         return await process.outbox.run_once()
 
-    _print_counts({"attempts": _with_process(work)}, as_json=as_json)
+    _print_counts({"attempts": with_process(work)}, as_json=as_json)
 
 
 @application.command()
@@ -214,7 +238,7 @@ def audit_verify(*, as_json: AsJson = False) -> None:
     async def work(process: "Process") -> int | None:
         return await process.database.run(verify_chain)
 
-    broken = _with_process(work)
+    broken = with_process(work)
     if as_json:
         print_json({"whole": broken is None, "breaks_at": broken})
     elif broken is None:
@@ -225,29 +249,27 @@ def audit_verify(*, as_json: AsJson = False) -> None:
         raise typer.Exit(ExitCode.NOT_DONE)
 
 
+@application.command()
+def audit_export(
+    *,
+    first: Annotated[int, typer.Option("--from", min=1, help="The number of the first line.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Write the log of changes of grants of this database, one JSON object a line, with or without `--json`."""
+    from kheops.domain.grant_log import EVENT
+
+    async def work(process: "Process") -> None:
+        await process.grant_log.seal()
+        async for line in process.grant_log.lines(first=first):
+            typer.echo(json.dumps({"event": EVENT, **line.as_fields()}))
+
+    del as_json
+    with_process(work)
+
+
 def _print_counts(counts: dict[str, int], *, as_json: bool) -> None:
     if as_json:
         print_json({name.replace(" ", "_"): number for name, number in counts.items()})
         return
     for name, number in counts.items():
         typer.echo(f"{name}: {number}")
-
-
-def _with_process(work: "Callable[[Process], Awaitable[_T]]") -> _T:
-    from kheops.config import load
-    from kheops.factory import Process
-    from kheops.observability import configure
-
-    settings = load()
-    # Standard output is for the result.
-    configure("warning", stream=sys.stderr)
-
-    async def run() -> _T:
-        process = Process(settings)
-        try:
-            await process.check()
-            return await work(process)
-        finally:
-            await process.aclose()
-
-    return asyncio.run(run())

@@ -25,7 +25,8 @@ class Reporter:
         if monotonic() - self._said_at >= _PAUSE_SECONDS:
             self._said_at = monotonic()
             counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(taken.series.items()))
-            say(f"{taken.series.total()} series: {counts}")
+            of = "" if taken.expected is None else f" of {taken.expected}"
+            say(f"{taken.series.total()}{of} series: {counts}")
 
 
 def chosen_rules(*, to_user: str | None, to_album: str | None, rules: TextIO | None) -> tuple[ImportRule, ...]:

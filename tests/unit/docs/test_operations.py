@@ -33,7 +33,7 @@ def test_kinds_of_use_that_are_said_to_be_unused_are() -> None:
 
 def test_log_events_are_those_of_the_code() -> None:
     source = "".join(file.read_text("utf-8") for file in (ROOT / "shared").rglob("*.py"))
-    logged = set(re.findall(r"_(?:LOG|log)\.(?:debug|info|warning|error|exception)\(\s*\"([^\"]+)\"", source))
+    logged = set(re.findall(r"_(?:LOG|log)\.(?:debug|info|notice|warning|error|exception)\(\s*\"([^\"]+)\"", source))
     assert len(logged) > 30
     listed = [event for row in rows(_PAGE, "Logs") for event in re.findall(r"[\w.-]+", row[0])]
     assert len(listed) == len(set(listed))

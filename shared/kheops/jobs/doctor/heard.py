@@ -17,6 +17,7 @@ class Heard(logging.Handler):
         self._records: list[logging.LogRecord] = []
         self._logger = logging.getLogger("kheops")
         self._propagated = True
+        self._level = logging.NOTSET
 
     @override
     def emit(self, record: logging.LogRecord) -> None:
@@ -24,6 +25,9 @@ class Heard(logging.Handler):
 
     def __enter__(self) -> Self:
         self._propagated, self._logger.propagate = self._logger.propagate, False
+        # Whatever an installation logs: KHEOPS_LOG_LEVEL would leave us deaf.
+        self._level = self._logger.level
+        self._logger.setLevel(logging.WARNING)
         self._logger.addHandler(self)
         return self
 
@@ -32,6 +36,7 @@ class Heard(logging.Handler):
     ) -> None:
         self._logger.removeHandler(self)
         self._logger.propagate = self._propagated
+        self._logger.setLevel(self._level)
 
     def has(self, event: str) -> bool:
         """Return whether there was an event of a name."""
