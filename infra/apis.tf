@@ -21,7 +21,11 @@ locals {
 }
 
 resource "google_project_service" "this" {
-  for_each = toset(concat(local.apis, var.vpc_service_controls == null ? [] : ["accesscontextmanager.googleapis.com"]))
+  for_each = toset(concat(
+    local.apis,
+    var.vpc_service_controls == null ? [] : ["accesscontextmanager.googleapis.com"],
+    var.telemetry_enabled ? ["telemetry.googleapis.com"] : [],
+  ))
 
   service = each.value
   # Something else in the project may use it.

@@ -1,5 +1,5 @@
-# The service that takes notifications of the store. It has no public address: only Google's own Pub/Sub and Tasks
-# reach it from outside the network, and Cloud Run checks that it is the caller's account.
+# The service that takes notifications of the store and does scheduled work. It has no public address: only Google's own
+# Pub/Sub, Tasks and Scheduler reach it from outside the network, and Cloud Run checks that it is the caller's account.
 
 locals {
   events_instances = var.events_enabled ? 3 : 0
@@ -46,7 +46,7 @@ resource "google_cloud_run_v2_service" "events" {
       working_dir = "/app/functions/events"
 
       ports {
-        name           = "http1"
+        name           = "h2c"
         container_port = 8080
       }
 
@@ -61,7 +61,8 @@ resource "google_cloud_run_v2_service" "events" {
         timeout_seconds   = 2
         failure_threshold = 60
 
-        tcp_socket {
+        http_get {
+          path = "/readiness"
           port = 8080
         }
       }
@@ -71,7 +72,20 @@ resource "google_cloud_run_v2_service" "events" {
         timeout_seconds   = 5
         failure_threshold = 6
 
-        tcp_socket {
+        http_get {
+          path = "/liveness"
+          port = 8080
+        }
+      }
+
+      readiness_probe {
+        period_seconds    = 10
+        timeout_seconds   = 5
+        failure_threshold = 3
+        success_threshold = 1
+
+        http_get {
+          path = "/readiness"
           port = 8080
         }
       }
@@ -93,5 +107,12 @@ resource "google_cloud_run_v2_service" "events" {
     tag     = var.release
   }
 
-  depends_on = [google_cloud_run_v2_job.migrate]
+  depends_on = [
+    google_cloud_run_v2_job.migrate,
+    google_secret_manager_secret_version.made,
+    google_secret_manager_secret_iam_member.this,
+    google_project_iam_member.database,
+    google_healthcare_dicom_store_iam_member.this,
+    google_kms_crypto_key_iam_member.service_agent,
+  ]
 }

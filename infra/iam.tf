@@ -7,21 +7,39 @@ locals {
     api      = "The control plane: database only"
     web      = "The pages: database only"
     events   = "Scheduled work and notifications: reads and deletes in the DICOM store"
-    migrate  = "Migrations: owns the database's schema"
+    migrate  = "Migrations: owns the database's schema, and says whom the store notifies"
   }
   role_prefix = replace(var.name, "-", "_")
 
   store_roles = {
     dicomweb = google_project_iam_custom_role.store_writer.name
     events   = google_project_iam_custom_role.store_deleter.name
+    migrate  = google_project_iam_custom_role.store_notifier.name
   }
 
-  secrets_read = {
-    for pair in setproduct(keys(local.accounts), concat(
-      [for secret in google_secret_manager_secret.this : secret.secret_id],
-      var.smtp_password_secret == null ? [] : [var.smtp_password_secret],
-    )) : "${pair[0]}/${pair[1]}" => { account = pair[0], secret = pair[1] }
+  # What each process reads and no more: settings.tf gives it no others, or its code (SECRETS_READ) leaves them alone.
+  # The migrations, and the data plane towards the store, need none: those are the accounts themselves.
+  secrets_used = {
+    dicomweb = ["token-pepper", "session-key"]
+    api      = ["token-pepper", "session-key"]
+    web      = concat(["token-pepper", "session-key"], values(local.client_secret_ids))
+    events   = ["token-pepper"]
+    migrate  = []
   }
+  secrets_read = merge(
+    merge([
+      for account, ids in local.secrets_used : {
+        for id in ids : "${account}/${id}" => { account = account, secret = google_secret_manager_secret.this[id].secret_id }
+      }
+    ]...),
+    # Only what delivers sends mails.
+    var.smtp_password_secret == null ? {} : {
+      "events/smtp" = { account = "events", secret = var.smtp_password_secret }
+    },
+  )
+
+  # Whose transactions write to the outbox.
+  waking = ["api", "dicomweb", "events", "web"]
 }
 
 resource "google_service_account" "this" {
@@ -52,6 +70,12 @@ resource "google_project_iam_custom_role" "store_deleter" {
   role_id     = "${local.role_prefix}_store_deleter"
   title       = "KHEOPS: read and delete by DICOMweb"
   permissions = ["healthcare.dicomStores.dicomWebRead", "healthcare.dicomStores.dicomWebDelete"]
+}
+
+resource "google_project_iam_custom_role" "store_notifier" {
+  role_id     = "${local.role_prefix}_store_notifier"
+  title       = "KHEOPS: say whom the store notifies"
+  permissions = ["healthcare.dicomStores.get", "healthcare.dicomStores.update"]
 }
 
 resource "google_project_iam_custom_role" "operation_viewer" {
@@ -99,6 +123,20 @@ resource "google_project_iam_member" "database" {
   }
 }
 
+# To write traces and metrics, and to read none. The migrations tell of nothing.
+resource "google_project_iam_member" "telemetry" {
+  for_each = var.telemetry_enabled ? {
+    for pair in setproduct(setsubtract(keys(local.accounts), ["migrate"]), ["metricsWriter", "tracesWriter"]) :
+    "${pair[0]}/${pair[1]}" => { account = pair[0], role = "roles/telemetry.${pair[1]}" }
+  } : {}
+
+  project = var.project
+  role    = each.value.role
+  member  = google_service_account.this[each.value.account].member
+
+  depends_on = [google_project_service.this]
+}
+
 resource "google_secret_manager_secret_iam_member" "this" {
   for_each = local.secrets_read
 
@@ -117,7 +155,7 @@ resource "google_cloud_run_v2_job_iam_member" "caller_starts" {
   member   = google_service_account.caller.member
 }
 
-resource "google_cloud_run_v2_service_iam_member" "caller_pushes" {
+resource "google_cloud_run_v2_service_iam_member" "caller_calls" {
   count = var.events_enabled ? 1 : 0
 
   name     = google_cloud_run_v2_service.events[0].name

@@ -1,12 +1,15 @@
 # The kheops command line as jobs: the migrations, which each release runs, and what the scheduler starts.
 
 locals {
-  scheduled = {
-    reconcile    = { schedule = var.schedule.reconcile, command = "reconcile", timeout = "1800s" }
-    deliver      = { schedule = var.schedule.deliver, command = "deliver", timeout = "1800s" }
-    purge        = { schedule = var.schedule.purge, command = "purge", timeout = "7200s" }
+  # What may take longer than a request. Without the events service, also what it would do.
+  scheduled = merge({
     audit-verify = { schedule = var.schedule.audit_verify, command = "audit-verify", timeout = "3600s" }
-  }
+    import       = { schedule = var.schedule.import, command = "import", timeout = "21600s" }
+    }, var.events_enabled ? {} : {
+    reconcile = { schedule = "*/5 * * * *", command = "reconcile --log-grants", timeout = "1800s" }
+    deliver   = { schedule = "*/5 * * * *", command = "deliver", timeout = "1800s" }
+    purge     = { schedule = var.schedule.purge, command = "purge", timeout = "7200s" }
+  })
 }
 
 resource "google_cloud_run_v2_job" "migrate" {
@@ -57,11 +60,11 @@ resource "google_cloud_run_v2_job" "migrate" {
 
   depends_on = [
     google_sql_database.this,
-    google_secret_manager_secret_version.made,
-    google_secret_manager_secret_version.client,
-    google_secret_manager_secret_iam_member.this,
     google_project_iam_member.database,
     google_kms_crypto_key_iam_member.service_agent,
+    # It tells the store whom to notify.
+    google_healthcare_dicom_store_iam_member.this,
+    google_pubsub_topic_iam_member.store_publishes,
   ]
 }
 
@@ -92,7 +95,7 @@ resource "google_cloud_run_v2_job" "scheduled" {
       containers {
         image   = var.image
         command = ["kheops"]
-        args    = [each.value.command]
+        args    = split(" ", each.value.command)
 
         resources {
           limits = { cpu = "1", memory = "512Mi" }
@@ -110,5 +113,10 @@ resource "google_cloud_run_v2_job" "scheduled" {
     }
   }
 
-  depends_on = [google_cloud_run_v2_job.migrate]
+  depends_on = [
+    google_cloud_run_v2_job.migrate,
+    google_secret_manager_secret_version.made,
+    google_secret_manager_secret_iam_member.this,
+    google_healthcare_dicom_store_iam_member.this,
+  ]
 }

@@ -15,6 +15,7 @@ locals {
       "secretmanager.googleapis.com",
       "sqladmin.googleapis.com",
       "storage.googleapis.com",
+      "telemetry.googleapis.com",
     ]
   }]
 }

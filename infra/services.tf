@@ -12,10 +12,6 @@ locals {
 
   # The data plane streams whole studies.
   timeouts = { dicomweb = "3600s", api = "300s", web = "60s" }
-
-  # What says that the process lives. Only the control plane answers at /api/liveness; a page's style sheet does as
-  # well; the data plane answers nobody without a token, so there it is the port.
-  liveness_paths = { api = "/api/liveness", web = "/assets/kheops.css" }
 }
 
 resource "google_cloud_run_v2_service" "public" {
@@ -75,21 +71,9 @@ resource "google_cloud_run_v2_service" "public" {
         timeout_seconds   = 2
         failure_threshold = 60
 
-        dynamic "http_get" {
-          for_each = each.key == "api" ? ["/api/readiness"] : []
-
-          content {
-            path = http_get.value
-            port = 8080
-          }
-        }
-
-        dynamic "tcp_socket" {
-          for_each = each.key == "api" ? [] : [8080]
-
-          content {
-            port = tcp_socket.value
-          }
+        http_get {
+          path = "/readiness"
+          port = 8080
         }
       }
 
@@ -98,21 +82,23 @@ resource "google_cloud_run_v2_service" "public" {
         timeout_seconds   = 5
         failure_threshold = 6
 
-        dynamic "http_get" {
-          for_each = [for path in [lookup(local.liveness_paths, each.key, null)] : path if path != null]
-
-          content {
-            path = http_get.value
-            port = 8080
-          }
+        # Needs no database: one that is away is not mended by starting this anew.
+        http_get {
+          path = "/liveness"
+          port = 8080
         }
+      }
 
-        dynamic "tcp_socket" {
-          for_each = contains(keys(local.liveness_paths), each.key) ? [] : [8080]
+      # An instance that has lost its database, or whose schema is behind, gets no requests until it is better.
+      readiness_probe {
+        period_seconds    = 10
+        timeout_seconds   = 5
+        failure_threshold = 3
+        success_threshold = 1
 
-          content {
-            port = tcp_socket.value
-          }
+        http_get {
+          path = "/readiness"
+          port = 8080
         }
       }
 

@@ -8,9 +8,10 @@ locals {
     ])
   }
 
-  issuers = [
+  # The pages alone log people in, and so have the client secrets.
+  issuers_with_secrets = [
     for each in var.issuers : merge(each, contains(var.confidential_issuers, each.issuer) ? {
-      client_secret = "${local.secret_references[local.client_secret_ids[each.issuer]]}"
+      client_secret = local.secret_references[local.client_secret_ids[each.issuer]]
     } : {})
   ]
 
@@ -19,30 +20,48 @@ locals {
     for id, secret in google_secret_manager_secret.this : id => "sm://${secret.id}/versions/latest"
   }
 
-  settings = merge(var.settings, {
+  # What only the deliverer uses: the login at the submission server.
+  mail_login = ["KHEOPS_MAIL_SMTP_USER"]
+
+  settings = merge({ for name, value in var.settings : name => value if !contains(local.mail_login, name) }, {
     KHEOPS_ADMINISTRATORS = jsonencode(var.administrators)
     KHEOPS_FORWARDED_HOPS = tostring(var.forwarded_hops)
-    KHEOPS_ISSUERS        = jsonencode(local.issuers)
+    KHEOPS_GOOGLE_PROJECT = var.project
+    KHEOPS_ISSUERS        = jsonencode(var.issuers)
     KHEOPS_MAX_INSTANCES  = tostring(local.instances)
     KHEOPS_PUBLIC_URL     = "https://${var.domain}"
     KHEOPS_SESSION_KEY    = local.secret_references["session-key"]
     KHEOPS_STORE_KIND     = "google"
     KHEOPS_STORE_URL      = "https://healthcare.googleapis.com/v1/${google_healthcare_dicom_store.this.id}"
     KHEOPS_TOKEN_PEPPER   = local.secret_references["token-pepper"]
-    }, var.smtp_password_secret == null ? {} : {
-    KHEOPS_MAIL_SMTP_PASSWORD = "sm://projects/${var.project}/secrets/${var.smtp_password_secret}/versions/latest"
-  })
+    }, var.events_enabled ? {
+    KHEOPS_DELIVERY_QUEUE = "https://cloudtasks.googleapis.com/v2/${google_cloud_tasks_queue.deliveries[0].id}"
+    } : {}, var.telemetry_enabled ? {
+    KHEOPS_OTLP_ENDPOINT     = "https://telemetry.googleapis.com"
+    OTEL_RESOURCE_ATTRIBUTES = "cloud.provider=gcp,cloud.region=${var.region}"
+  } : {})
 
-  # Of the events service: for whom Pub/Sub, Tasks and Scheduler make the tokens by which they call it, and as whom.
-  events_settings = {
-    KHEOPS_EVENTS_AUDIENCE = local.events_audience
-    KHEOPS_EVENTS_SENDERS  = google_service_account.caller.email
+  # What one of them has besides.
+  own_settings = {
+    api      = {}
+    dicomweb = {}
+    # For whom Pub/Sub, Tasks and Scheduler make the tokens by which they call it, and as whom; and how mails are sent.
+    events = merge({
+      KHEOPS_EVENTS_AUDIENCE = local.events_audience
+      KHEOPS_EVENTS_SENDERS  = google_service_account.caller.email
+      }, { for name in local.mail_login : name => var.settings[name] if contains(keys(var.settings), name) },
+      var.smtp_password_secret == null ? {} : {
+        KHEOPS_MAIL_SMTP_PASSWORD = "sm://projects/${var.project}/secrets/${var.smtp_password_secret}/versions/latest"
+    })
+    migrate = { KHEOPS_STORE_TOPIC = google_pubsub_topic.store.id }
+    web     = { KHEOPS_ISSUERS = jsonencode(local.issuers_with_secrets) }
   }
 
   # By service account, since each logs in to the database as itself.
   environments = {
     for name, url in local.database_urls : name => merge(
-      local.settings, { KHEOPS_DATABASE_URL = url }, name == "events" ? local.events_settings : {},
+      local.settings, { KHEOPS_DATABASE_URL = url }, local.own_settings[name],
+      var.telemetry_enabled ? { OTEL_SERVICE_NAME = "${var.name}-${name}" } : {},
     )
   }
 
@@ -73,6 +92,7 @@ locals {
     "KHEOPS_STORE_TRANSCODES",
     "KHEOPS_STREAMS_PER_PERSON",
     "KHEOPS_STREAM_WAIT_SECONDS",
+    "KHEOPS_TRACE_RATIO",
   ])
 
   local_settings = toset([

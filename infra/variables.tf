@@ -173,18 +173,29 @@ variable "secrets_version" {
 }
 
 variable "schedule" {
-  description = "When the scheduled jobs run, in the form of cron, UTC. A run costs a minute of one processor at least."
+  description = "When scheduled work is done, in the form of cron, UTC. audit_verify and import are jobs, of which a run costs a minute of one processor at least; the others are calls of the events service."
   type = object({
-    reconcile    = optional(string, "*/5 * * * *")
-    deliver      = optional(string, "*/5 * * * *")
-    purge        = optional(string, "20 3 * * *")
     audit_verify = optional(string, "50 3 * * *")
+    clear        = optional(string, "*/10 * * * *")
+    compare      = optional(string, "40 1 * * *")
+    deliver      = optional(string, "* * * * *")
+    digests      = optional(string, "*/5 * * * *")
+    import       = optional(string, "10 2 * * *")
+    purge        = optional(string, "20 3 * * *")
+    reconcile    = optional(string, "* * * * *")
+    seal         = optional(string, "* * * * *")
   })
   default = {}
 }
 
 variable "events_enabled" {
-  description = "Whether the service that takes notifications of the store runs. Without it notifications wait in a subscription for a week, and the reconcile job brings the catalog in step."
+  description = "Whether the service runs that takes notifications of the store and does scheduled work. Without it jobs do that work each five minutes, and notifications wait in a subscription for a week."
+  type        = bool
+  default     = true
+}
+
+variable "telemetry_enabled" {
+  description = "Whether traces and metrics go to Google Cloud's Telemetry API; both are billed by what is sent."
   type        = bool
   default     = false
 }

@@ -36,8 +36,8 @@ run "from_an_empty_project" {
   }
 
   assert {
-    condition     = toset(keys(google_healthcare_dicom_store_iam_member.this)) == toset(["dicomweb", "events"])
-    error_message = "Only the data plane and the scheduled work reach the store."
+    condition     = toset([for name, member in google_healthcare_dicom_store_iam_member.this : name if member.role != google_project_iam_custom_role.store_notifier.name]) == toset(["dicomweb", "events"]) && length([for each in google_project_iam_custom_role.store_notifier.permissions : each if strcontains(each, "dicomWeb")]) == 0
+    error_message = "Only the data plane and the scheduled work reach the images."
   }
 
   assert {
@@ -59,6 +59,26 @@ run "from_an_empty_project" {
       alltrue([for secret in google_secret_manager_secret.this : secret.deletion_protection]),
     ])
     error_message = "What holds data refuses to be destroyed."
+  }
+
+  assert {
+    condition     = alltrue([for service in concat(values(google_cloud_run_v2_service.public), google_cloud_run_v2_service.events) : service.template[0].containers[0].startup_probe[0].http_get[0].path == "/readiness" && service.template[0].containers[0].liveness_probe[0].http_get[0].path == "/liveness" && service.template[0].containers[0].readiness_probe[0].http_get[0].path == "/readiness"])
+    error_message = "Each service is asked whether it has started, is ready, and lives; the last needs no database."
+  }
+
+  assert {
+    condition     = google_cloud_tasks_queue.deliveries[0].http_target[0].uri_override[0].uri_override_enforce_mode == "ALWAYS" && google_cloud_tasks_queue.deliveries[0].http_target[0].oidc_token[0].audience == local.events_audience && google_cloud_tasks_queue.deliveries[0].http_target[0].uri_override[0].host == trimprefix(local.events_audience, "https://")
+    error_message = "The queue, and not who adds a task, says what is called and as whom."
+  }
+
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.task : job.http_target[0].oidc_token[0].audience == local.events_audience && job.http_target[0].oidc_token[0].service_account_email == google_service_account.caller.email && startswith(job.http_target[0].uri, "${local.events_audience}/tasks/")])
+    error_message = "The scheduler calls the events service, as the caller, for the audience that the service asks for."
+  }
+
+  assert {
+    condition     = google_pubsub_subscription.store.push_config[0].oidc_token[0].audience == local.events_audience && google_pubsub_subscription.store.dead_letter_policy[0].max_delivery_attempts == 20
+    error_message = "Notifications are pushed to the events service, and put aside when it does not take them."
   }
 
   assert {
@@ -104,6 +124,24 @@ run "an_installation_to_throw_away" {
   }
 }
 
+run "without_the_events_service" {
+  command = plan
+
+  variables {
+    events_enabled = false
+  }
+
+  assert {
+    condition     = length(google_cloud_scheduler_job.task) == 0 && toset(keys(google_cloud_scheduler_job.job)) == toset(["audit-verify", "deliver", "import", "purge", "reconcile"])
+    error_message = "Jobs do what the events service would."
+  }
+
+  assert {
+    condition     = !contains(keys(local.environments.api), "KHEOPS_DELIVERY_QUEUE") && length(google_pubsub_subscription.store.push_config) == 0
+    error_message = "Nobody is woken or pushed to."
+  }
+}
+
 run "an_image_by_tag_is_refused" {
   command = plan
 
@@ -138,10 +176,10 @@ run "with_everything_that_can_be_chosen" {
   variables {
     client_secrets       = { "https://login.example.org" = "a secret of the tests" }
     confidential_issuers = ["https://login.example.org"]
-    events_enabled       = true
     cmek                 = true
     dns_zone             = "example-org"
     smtp_password_secret = "smtp-password"
+    telemetry_enabled    = true
     settings             = { KHEOPS_MAIL_FROM = "kheops@example.org", KHEOPS_MAIL_SMTP_HOST = "smtp.example.org", KHEOPS_MAIL_SMTP_USER = "kheops" }
     vpc_service_controls = { access_policy = "1234567890", dry_run = false }
     budget               = { billing_account = "012345-6789AB-CDEF01", amount = 1000 }
@@ -153,7 +191,7 @@ run "with_everything_that_can_be_chosen" {
   }
 
   assert {
-    condition     = google_cloud_run_v2_service_iam_member.caller_pushes[0].member == google_service_account.caller.member
+    condition     = google_cloud_run_v2_service_iam_member.caller_calls[0].member == google_service_account.caller.member
     error_message = "The caller, and nobody else, may call the events service."
   }
 

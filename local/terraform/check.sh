@@ -12,8 +12,12 @@ tools=$PWD/.local/cache/terraform
 export TF_CLI_CONFIG_FILE=$tools/terraformrc TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 
 step() { printf '\n== %s\n' "$*"; }
-# Each run warns that it uses the stand-in, which is what it is here for.
-quietly() { "$@" -no-color 2>&1 | sed '/^[│╷╵]/d;/^$/d;/development overrides/,/published releases\./d'; }
+# Each run warns that it uses the stand-in, which is what it is here for. One that fails is shown whole.
+quietly() {
+    local said
+    said=$("$@" -no-color 2>&1) || { printf '%s\n' "$said"; return 1; }
+    sed '/^[│╷╵]/d;/^$/d;/development overrides/,/published releases\./d' <<<"$said"
+}
 
 step 'form'
 terraform fmt -check -diff -recursive "$folder"

@@ -12,8 +12,9 @@ from tests.entrypoints.serving import FUNCTIONS, HTTP_SERVICES
 
 SERVICES = (*HTTP_SERVICES, "events")
 
-MOST_SECONDS = 0.5
-"""CPU of importing a service, on a machine like the ones that this project was measured on."""
+MOST = 1.9
+"""CPU of importing a service, in times of what it cannot do without: the framework, SQLAlchemy and the settings. Those
+are 0.25 to 0.3 s and a service 0.35 to 0.5 s where this project was measured; seconds say little of other machines."""
 
 NEVER = (
     "aiohttp",
@@ -23,6 +24,7 @@ NEVER = (
     "google.cloud.sql",
     "grpc",
     "numpy",
+    "opentelemetry",
     "pydicom",
     "requests",
     "typer",
@@ -38,6 +40,13 @@ ABSENT = {
     ),
     "web": (*NEVER, "kheops.archive.client", "kheops.web.dicomweb_service", "kheops.web.api_service"),
 }
+
+NEEDED = """
+import json, time
+begun = time.process_time()
+import functions_framework.aio, sqlalchemy, pydantic_settings
+print(json.dumps({"seconds": time.process_time() - begun}))
+"""
 
 MEASURED = """
 import json, sys, time
@@ -89,15 +98,18 @@ def _run(code: str, *arguments: str, cwd: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_importing_a_service_is_cheap(service: str) -> None:
-    # The least of several: a busy machine makes the same work look dearer, never cheaper.
-    seconds = []
-    for _ in range(5):
-        told = _run(MEASURED, cwd=str(FUNCTIONS / service))
-        assert isinstance(told["seconds"], float)
-        seconds.append(told["seconds"])
-        if seconds[-1] < MOST_SECONDS:
-            break
-    assert min(seconds) < MOST_SECONDS
+    # The least of several, taken in turns: a busy machine makes the same work look dearer, never cheaper.
+    needed, all_of_it = [], []
+    for _ in range(6):
+        needed.append(_seconds(NEEDED, service))
+        all_of_it.append(_seconds(MEASURED, service))
+    assert min(all_of_it) / min(needed) < MOST
+
+
+def _seconds(code: str, service: str) -> float:
+    seconds = _run(code, cwd=str(FUNCTIONS / service))["seconds"]
+    assert isinstance(seconds, float)
+    return seconds
 
 
 @pytest.mark.parametrize("service", SERVICES)

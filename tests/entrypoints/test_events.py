@@ -213,7 +213,7 @@ def test_who_may_not_call_learns_not_even_which_paths_there_are(
     assert _noticed(database_url_of_module) == []
 
 
-@pytest.mark.parametrize("task", ["clear", "deliver", "digests", "purge", "reconcile", "seal"])
+@pytest.mark.parametrize("task", ["clear", "compare", "deliver", "digests", "purge", "reconcile", "seal"])
 def test_each_task_of_the_list_is_done(both: tuple[Served, Served], issuer: FakeIssuer, task: str) -> None:
     for served in both:
         answer = _post(served, f"/tasks/{task}", _token(issuer))

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from typing import Final
 
+from local.allocator import ALLOCATOR
 from tests.entrypoints import serving
 from tests.infra.terraform import INFRA, ROOT
 
@@ -53,6 +54,11 @@ def test_the_base_is_one_exact_version_of_the_slim_image() -> None:
         r"^ARG PYTHON_IMAGE=python:3\.11\.[0-9]+-slim-bookworm(@sha256:[0-9a-f]{64})?$", text, re.MULTILINE
     )
     assert {stage[0][1].partition(" ")[0] for stage in _stages()} == {"${PYTHON_IMAGE}"}
+
+
+def test_the_allocator_is_set_as_it_is_wherever_else_services_are_started() -> None:
+    words = [word.partition("=") for line in _last()["ENV"] for word in line.split()]
+    assert {name: value for name, _, value in words if name.startswith("MALLOC_")} == ALLOCATOR
 
 
 def test_nobody_runs_as_root() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer.main
 
+from kheops.composition.scheduled import EACH_MINUTE, ScheduledTask
 from kheops.config import Settings
 from kheops.jobs import command_line
 from tests.infra.terraform import INFRA, ROOT
@@ -66,10 +67,29 @@ def test_connections_are_counted_as_the_services_open_them() -> None:
 
 def test_jobs_run_commands_that_there_are() -> None:
     text = (INFRA / "jobs.tf").read_text("utf-8")
-    run = {*re.findall(r'command = "([a-z-]+)"', text), *re.findall(r'args += \["([a-z-]+)"\]', text)}
+    run = {*re.findall(r'command = "([a-z-]+)[ "]', text), *re.findall(r'args += \["([a-z-]+)"\]', text)}
     commands = getattr(typer.main.get_command(command_line.application), "commands")  # noqa: B009 - as typer's stubs are
-    assert len(run) == 5
+    assert run == {"migrate", "audit-verify", "import", "reconcile", "deliver", "purge"}
     assert run <= set(commands)
+
+
+def test_each_scheduled_task_of_the_code_has_one_entry_and_there_is_no_other() -> None:
+    text = (INFRA / "scheduler.tf").read_text("utf-8")
+    listed = re.search(r"tasks = var\.events_enabled \? \{(.*?)\}", text, re.DOTALL)
+    assert listed is not None
+    entries = re.findall(r"^\s*([a-z_]+)\s*= var\.schedule\.([a-z_]+)$", listed[1], re.MULTILINE)
+    assert [task for task, _ in entries] == sorted(task.value for task in ScheduledTask)
+    assert [task for task, schedule in entries if task != schedule] == []
+
+
+def test_what_is_due_each_minute_is_scheduled_at_least_each_ten_and_the_rest_daily() -> None:
+    text = (INFRA / "variables.tf").read_text("utf-8")
+    cron = dict(re.findall(r'^\s*([a-z_]+)\s*= optional\(string, "([^"]+ [^"]+)"\)', text, re.MULTILINE))
+    assert set(cron) == {*(task.value for task in ScheduledTask), "audit_verify", "import"}
+    often = {ScheduledTask.DELIVER, *EACH_MINUTE}
+    for name, when in cron.items():
+        pattern = r"\*(/(5|10))? \* \* \* \*" if name in often else r"\d+ \d+ \* \* \*"
+        assert re.fullmatch(pattern, when), name
 
 
 def test_watched_events_are_events_of_the_code() -> None:

@@ -14,4 +14,4 @@ services = {
   web      = { min_instances = 0, max_instances = 1, cpu = "1", memory = "512Mi", concurrency = 80 }
 }
 
-schedule = { reconcile = "*/30 * * * *", deliver = "*/30 * * * *" }
+schedule = { import = "10 2 * * 0", audit_verify = "50 3 * * 0" }

@@ -16,6 +16,14 @@ mock_resource "google_healthcare_dicom_store" {
   defaults = { id = "projects/example-project/locations/europe-west4/datasets/kheops/dicomStores/images" }
 }
 
+mock_resource "google_cloud_tasks_queue" {
+  defaults = { id = "projects/example-project/locations/europe-west4/queues/kheops-deliveries" }
+}
+
+mock_resource "google_pubsub_topic" {
+  defaults = { id = "projects/example-project/topics/kheops-store" }
+}
+
 mock_resource "google_certificate_manager_dns_authorization" {
   defaults = {
     dns_resource_record = [{ name = "_acme-challenge.images.example.org.", type = "CNAME", data = "x.authorize.example." }]
@@ -82,6 +90,11 @@ override_resource {
 override_resource {
   target = google_project_iam_custom_role.store_deleter
   values = { name = "projects/example-project/roles/kheops_store_deleter" }
+}
+
+override_resource {
+  target = google_project_iam_custom_role.store_notifier
+  values = { name = "projects/example-project/roles/kheops_store_notifier" }
 }
 
 override_resource {
