@@ -6,18 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.allocator import ALLOCATOR
 from local.processes import ChildProcess, Processes, answers_http, listens
 
-__all__ = ["BOUNDARY", "MALLOC", "Ports", "dicomweb_function", "nginx_with_authorizer", "static_store"]
+__all__ = ["BOUNDARY", "Ports", "dicomweb_function", "nginx_with_authorizer", "static_store"]
 
 BOUNDARY = "frames-of-the-benchmark"
-MALLOC: Mapping[str, str] = {
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "268435456",
-    "MALLOC_TOP_PAD_": "67108864",
-    "MALLOC_ARENA_MAX": "2",
-}
-"""glibc's allocator as the image sets it: large pieces are kept instead of faulted in again for each frame."""
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _UNDER_TEST = ("taskset", "--cpu-list", "0")
@@ -118,7 +112,7 @@ def nginx_with_authorizer(
         "authorizer",
         [*_UNDER_TEST, *_GRANIAN, "--port", str(ports.authorizer), "tests.benchmarks.authorizer:app"],
         ready=lambda: answers_http(f"http://127.0.0.1:{ports.authorizer}/", statuses=(401,)),
-        environment={**environment, **MALLOC},
+        environment={**environment, **ALLOCATOR},
         folder=_REPOSITORY,
     )
     http = _AUTH_REQUEST.format(port=ports.nginx, store=ports.store, authorizer=ports.authorizer)
@@ -131,7 +125,7 @@ def dicomweb_function(processes: Processes, ports: Ports, environment: Mapping[s
         "dicomweb",
         [*_UNDER_TEST, *_GRANIAN, "--port", str(ports.dicomweb), "main:app"],
         ready=lambda: answers_http(f"http://127.0.0.1:{ports.dicomweb}/api/studies", statuses=(401,)),
-        environment={**environment, **MALLOC},
+        environment={**environment, **ALLOCATOR},
         folder=_REPOSITORY / "functions" / "dicomweb",
     )
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from sys import getsizeof
 from typing import Final
 
 import httpx
@@ -19,12 +20,16 @@ from kheops.identity.jwks import KeySet
 from kheops.identity.profile import profile_of, role_claims_of
 from kheops.identity.signed_claims import SignedClaims, parse_unverified, verify_claims
 
-__all__ = ["CACHE_SECONDS", "CACHE_SIZE", "AccessTokenVerifier", "VerifiedToken"]
+__all__ = ["CACHE_BYTES", "CACHE_SECONDS", "CACHE_SIZE", "AccessTokenVerifier", "VerifiedToken"]
 
 CACHE_SECONDS: Final = 300.0
 """Seconds for which a verified token is not verified again, if it does not expire before."""
 CACHE_SIZE: Final = 10_000
 """Verified tokens kept per process. Only good tokens get in, so that junk cannot drive them out."""
+CACHE_BYTES: Final = 16 * 1024 * 1024
+"""What they may weigh together: a token that lists 200 groups takes twenty times as much as one without."""
+_WEIGHT: Final = 1024
+"""Bytes of a verified token without the values of its claims (measured)."""
 
 _ID_TOKEN_CLAIMS: Final = ("nonce", "at_hash", "c_hash")
 """OpenID Connect Core section 2 and 3.3.2.11: claims of ID tokens, which no access token carries."""
@@ -65,6 +70,8 @@ class _Known:
     issuer: Issuer
     keys: KeySet = field(repr=False)
     until: float
+    weight: int
+    """Bytes that it takes, about."""
 
 
 class AccessTokenVerifier:
@@ -99,6 +106,7 @@ class AccessTokenVerifier:
         self._clock = clock
         self._monotonic = monotonic
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._weight = 0
 
     async def verify(self, token: str) -> VerifiedToken | None:
         """Return what the token says, or ``None`` if it is no token of a trusted issuer: somebody else's to judge.
@@ -122,9 +130,11 @@ class AccessTokenVerifier:
         known = self._known.get(digest)
         if known is not None:
             if await self._still_good(known):
-                self._known.move_to_end(digest)
+                # Others may have driven it out while the keys were awaited.
+                if digest in self._known:
+                    self._known.move_to_end(digest)
                 return known.token
-            self._known.pop(digest, None)
+            self._forget(digest)
         unverified = parse_unverified(token)
         issuer = None if unverified is None or unverified.iss is None else self.issuers.get(unverified.iss)
         if unverified is None or issuer is None:
@@ -132,7 +142,7 @@ class AccessTokenVerifier:
         signed = await verify_claims(unverified, issuer, audiences=issuer.settings.audiences, now=self._clock)
         _require_access_token(signed, issuer.settings)
         verified = self._verified(signed, issuer.settings, digest)
-        self._keep(digest, _Known(verified, issuer, signed.keys, self._monotonic() + CACHE_SECONDS))
+        self._keep(digest, _Known(verified, issuer, signed.keys, self._monotonic() + CACHE_SECONDS, _weight(verified)))
         return verified
 
     async def _still_good(self, known: _Known) -> bool:
@@ -142,10 +152,19 @@ class AccessTokenVerifier:
         return keys is known.keys
 
     def _keep(self, digest: bytes, known: _Known) -> None:
+        at = self._monotonic()
+        while self._known and next(iter(self._known.values())).until <= at:
+            self._forget(next(iter(self._known)))
+        self._forget(digest)
         self._known[digest] = known
-        self._known.move_to_end(digest)
-        while len(self._known) > CACHE_SIZE:
-            self._known.popitem(last=False)
+        self._weight += known.weight
+        while len(self._known) > CACHE_SIZE or self._weight > CACHE_BYTES:
+            self._forget(next(iter(self._known)))
+
+    def _forget(self, digest: bytes) -> None:
+        known = self._known.pop(digest, None)
+        if known is not None:
+            self._weight -= known.weight
 
     def _verified(self, signed: SignedClaims, settings: IssuerSettings, digest: bytes) -> VerifiedToken:
         profile = profile_of(signed.claims, settings)
@@ -161,6 +180,11 @@ class AccessTokenVerifier:
             claims=role_claims_of(signed.claims, self._role_claims),
             issued_at=_issued_at(signed.claims),
         )
+
+
+def _weight(token: VerifiedToken) -> int:
+    # Eight bytes of each are the pointer in its tuple.
+    return _WEIGHT + sum(getsizeof(value) + 8 for values in token.claims.values() for value in values)
 
 
 def _require_access_token(signed: SignedClaims, settings: IssuerSettings) -> None:

@@ -15,8 +15,10 @@ from types import ModuleType
 from typing import Final, Protocol
 
 import functions_framework.aio
+from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kheops.errors import (
@@ -33,9 +35,12 @@ from kheops.web.collector import WARM_REQUESTS, keep_what_is_there, look_less_of
 from kheops.web.cut import CutError
 from kheops.web.errors import problem
 from kheops.web.headers import api_headers, disposition, is_preflight, preflight_headers
+from kheops.web.observed import ObservedRequest, begin
+from kheops.web.opening import Opening
 from kheops.web.pixels import StreamResponse
+from kheops.web.platform_probes import probe_answer
 
-__all__ = ["Application", "Dispatch", "Opening", "Refusal", "answer", "application"]
+__all__ = ["Application", "Dispatch", "Refusal", "answer", "application"]
 
 _LOG = get_logger(__name__)
 
@@ -47,13 +52,14 @@ _REST: Final = 1024 * 1024
 _REST_SECONDS: Final = 1.0
 _EXECUTION_ID: Final = b"function-execution-id"
 """The framework makes one character by character where none is sent, and takes any that a caller sends."""
+_LIVENESS: Final = "/api/liveness"
+"""Of a process that must not serve, its life still shows: starting it anew would change nothing."""
+_FRAMEWORK_ROUTE: Final = "/{path:path}"
+"""Where it has the function, behind the paths of its own."""
 _FRAMEWORK_KEEPS: Final = frozenset({"/robots.txt", "/favicon.ico"})
 
 Dispatch = Callable[[Call], Awaitable[AsgiResponse]]
 """Finds and runs the handler of a call; raises `RouteNotFoundError` for paths that are not its own."""
-
-Opening = Callable[[], Awaitable[Process]]
-"""Returns the process object; raises a `KheopsError` where the service must not serve."""
 
 
 class Refusal(Protocol):
@@ -79,10 +85,35 @@ async def answer(
     opening
         Opens the process object in a way of its own, where the service asks more of the settings than others do.
     """
-    below_api = request.scope["path"].startswith("/api/")
+    probed = await probe_answer(request, opening or open_process)
+    if probed is not None:
+        return probed
     request_id = f"{random.getrandbits(64):016x}"
+    observed = begin(request.scope, request_id)
+    if observed is None:
+        return await _answer(dispatch, request, request_id, refusal=refusal, opening=opening)
+    try:
+        response = await _answer(dispatch, request, request_id, observed, refusal=refusal, opening=opening)
+    except BaseException as error:
+        observed.unanswered(error)
+        raise
+    return observed.answered_by(response)
+
+
+async def _answer(
+    dispatch: Dispatch,
+    request: Request,
+    request_id: str,
+    observed: ObservedRequest | None = None,
+    *,
+    refusal: Refusal,
+    opening: Opening | None,
+) -> AsgiResponse:
+    below_api = request.scope["path"].startswith("/api/")
     try:
         process = await (opening or open_process)()
+        if request.scope["path"] != _LIVENESS:
+            await process.serving.refuse_while_restoring()
     except KheopsError as error:
         _LOG.error("process.not_opened", request_id=request_id, error=type(error).__name__)
         unopened = refusal(UnavailableError(), realm="")
@@ -92,7 +123,7 @@ async def answer(
         preflight = Response(status_code=204)
         allow = preflight_headers(request.headers, process.settings.allowed_origins)
         return _Finished(preflight, allow, request_id, below_api=below_api)
-    response = await _respond(dispatch, request, process, request_id, refusal)
+    response = await _respond(dispatch, request, process, request_id, refusal=refusal, observed=observed)
     if isinstance(response, StreamResponse):
         # It knows HEAD itself, and each chunk of it would pass through the wrapper.
         attachment = disposition(response.status, response.headers) if below_api else ()
@@ -102,13 +133,23 @@ async def answer(
 
 
 async def _respond(
-    dispatch: Dispatch, request: Request, process: Process, request_id: str, refusal: Refusal = problem
+    dispatch: Dispatch,
+    request: Request,
+    process: Process,
+    request_id: str,
+    *,
+    refusal: Refusal = problem,
+    observed: ObservedRequest | None = None,
 ) -> AsgiResponse:
     realm = process.settings.public_url
     try:
         call = await _call(request, process, request_id)
+        if observed is not None:
+            observed.call = call
         return await dispatch(call)
     except KheopsError as error:
+        if observed is not None:
+            observed.refused(error)
         if isinstance(error, UnauthenticatedError):
             reason = error.reason if isinstance(error, InvalidTokenError) else error.code
             _LOG.info("request.unauthenticated", request_id=request_id, granted=False, reason=reason)
@@ -116,6 +157,8 @@ async def _respond(
         return refusal(error, realm=realm)
     except Exception:  # noqa: BLE001 - whatever it is, the caller gets fixed words and the log gets the frames
         _LOG.exception("request.failed", request_id=request_id)
+        if observed is not None:
+            observed.refused(KheopsError())
         await _read_rest(request)
         return refusal(KheopsError(), realm=realm)
 
@@ -266,7 +309,24 @@ def application(
         As for `answer`.
     """
     framework = functions_framework.aio.create_asgi_app_from_module("entry", module.__file__, None, module, None)  # type: ignore[no-untyped-call]
-    return Application(framework, dispatch, refusal, opening)
+    return Application(_without_routing(framework), dispatch, refusal, opening)
+
+
+def _without_routing(framework: Starlette) -> ASGIApp:
+    """Return the framework's handler of the entry without its routes and middleware, which have nothing left to do.
+
+    `Application` answers before what they tell apart, and `answer` never raises what they would catch; a tenth of a
+    frame's CPU went there (see ``docs/adr/0025-framework-handler-without-its-routing.md``).
+    """
+    handler = next(
+        route.endpoint for route in framework.routes if isinstance(route, Route) and route.path == _FRAMEWORK_ROUTE
+    )
+
+    async def handled(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await handler(Request(scope, receive))
+        await response(scope, receive, send)
+
+    return handled
 
 
 def _raw_path(scope: Scope) -> str:

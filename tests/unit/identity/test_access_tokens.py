@@ -165,6 +165,41 @@ def test_verified_tokens_kept_are_bounded_and_the_longest_unused_goes(
     on_bench(fake, body)
 
 
+def test_verified_tokens_that_nobody_sent_again_are_not_kept_beyond_their_time(fake: FakeIssuer) -> None:
+    async def body(bench: Bench) -> None:
+        for number in range(5):
+            await bench.verifier.verify(bench.token(jti=f"token-{number}"))
+        assert len(bench.verifier._known) == 5
+        bench.clock.move(300)
+        await bench.verifier.verify(bench.token(jti="later"))
+        assert len(bench.verifier._known) == 1
+
+    on_bench(fake, body)
+
+
+def test_verified_tokens_that_list_many_groups_are_kept_by_their_weight(
+    fake: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access_tokens, "CACHE_BYTES", 40_000)
+
+    async def body(bench: Bench) -> None:
+        plain = [bench.token(jti=f"plain-{number}") for number in range(20)]
+        first = [await bench.verifier.verify(token) for token in plain]
+        assert await bench.verifier.verify(plain[0]) is first[0], "plain ones weigh little"
+        groups = [f"group-{number:030}" for number in range(200)]
+        heavy = [bench.token(jti=f"heavy-{number}", groups=groups) for number in range(3)]
+        kept = [await bench.verifier.verify(token) for token in heavy]
+        assert len(bench.verifier._known) <= 3
+        assert await bench.verifier.verify(heavy[2]) is kept[2]
+        assert await bench.verifier.verify(plain[0]) is not first[0]
+        bench.clock.move(400)
+        for token in (*plain, *heavy):
+            await bench.verifier.verify(token)
+        assert bench.verifier._weight == sum(each.weight for each in bench.verifier._known.values()) <= 40_000
+
+    on_bench(fake, body, role_claims=frozenset({"groups"}))
+
+
 def test_verified_token_is_dropped_when_its_key_is_removed(fake: FakeIssuer) -> None:
     async def body(bench: Bench) -> None:
         await bench.issuer.keys.current()
