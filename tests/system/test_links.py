@@ -1,12 +1,16 @@
 """Links over the running system: what a visitor sees, what ends it, and the page in a real browser."""
 
+import io
 import re
+import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pydicom
 import pytest
 
 from tests.dicom_files import a_file, new_uid
@@ -297,6 +301,33 @@ def test_the_page_opens_a_link_and_keeps_its_secret(system: System, tab: Tab) ->
     assert not [each for each in tab.seen if each.get("method") == "Runtime.exceptionThrown"]
 
 
+def test_the_browser_saves_a_study_as_a_zip_that_opens(system: System, tab: Tab, tmp_path: Path) -> None:
+    place = store(system, "ann")
+    hidden = store(system, "ann", study=place.study)
+    tab.go(make(system, "ann", series=f"{place.study}/{place.series}", download_permission="true")["url"])
+    _press(tab)
+    tab.until("document.querySelectorAll('#studies tbody a').length === 1")
+    system.secrets_used.add(tab.run("document.getElementById('address').textContent").rpartition("/")[2])
+    tab.command("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "saved"))
+    tab.run("document.querySelector('#studies tbody a').click()")
+    saved = tmp_path / "saved" / "DICOM.ZIP"
+    end = time.monotonic() + 20
+    while not saved.exists():
+        assert time.monotonic() < end, [each for each in tab.seen if "ownload" in str(each.get("method"))]
+        time.sleep(0.1)
+    with zipfile.ZipFile(saved) as archive:
+        assert archive.testzip() is None
+        uids = {
+            pydicom.dcmread(io.BytesIO(archive.read(name))).SOPInstanceUID
+            for name in archive.namelist()
+            if name.startswith("DICOM/")
+        }
+        assert "DICOMDIR" in archive.namelist()
+    assert uids == {place.instance}
+    assert hidden.instance not in uids
+    assert "Somebody shared" not in tab.text()
+
+
 def test_the_page_of_a_view_only_link_has_no_files_and_shows_what_was_stored_as_text(system: System, tab: Tab) -> None:
     place = store(system, "ann", name="<img hidden>^B")
     tab.go(make(system, "ann", study=place.study)["url"])
@@ -306,6 +337,8 @@ def test_the_page_of_a_view_only_link_has_no_files_and_shows_what_was_stored_as_
     assert "<img hidden>" in tab.text()
     assert tab.run("document.querySelectorAll('#studies img').length") == 0
     assert tab.run("document.getElementById('download').hidden") is True
+    assert tab.run("document.getElementById('files-column').hidden") is True
+    assert tab.run("document.querySelectorAll('#studies tbody a').length") == 0
 
 
 def test_the_page_of_no_link_is_that_of_any_link_until_it_is_opened(system: System, tab: Tab) -> None:

@@ -97,6 +97,28 @@ def test_album_is_shown_to_its_members_with_what_it_holds(site: Site) -> None:
     assert read == [("bob",)]
 
 
+@pytest.mark.parametrize(
+    ("person", "permitted", "offered"), [("alice", False, True), ("bob", True, True), ("bob", False, False)]
+)
+def test_archives_are_offered_to_those_who_may_take_them(
+    site: Site, person: str, permitted: bool, offered: bool
+) -> None:
+    alice, bob = _filled(site)
+    album = site.catalog.album(bob, admins=(alice,))
+    site.catalog.execute("UPDATE albums SET download_series = :may WHERE pk = :pk", may=permitted, pk=album.pk)
+    site.catalog.series(album, study="1.2.5", series="1.2.5.1", Modality="US")
+    address = f'href="/api/studies/1.2.5?accept=application/zip&amp;album={album.id}" download'
+    text = _page(site, f"/albums/{album.id}", person).text
+    assert (address in text) is offered
+    assert ('<th scope="col">Files</th>' in text) is offered
+
+
+@pytest.mark.parametrize(("path", "within"), [("/", ""), ("/studies", ""), ("/studies?inbox=true", "&amp;inbox=true")])
+def test_archive_is_of_what_the_list_is_of(site: Site, path: str, within: str) -> None:
+    _filled(site)
+    assert f'href="/api/studies/1.2.1?accept=application/zip{within}" download' in _page(site, path).text
+
+
 def test_the_groups_of_an_album_are_shown_beside_its_people(site: Site) -> None:
     _, bob = _filled(site)
     album, other = site.catalog.album(bob), site.catalog.album(bob)

@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Final
 
 from kheops.domain.albums import AlbumFilter, AlbumSort, Page
+from kheops.domain.export_policy import export_from_album
+from kheops.domain.resources import AlbumRole
 from kheops.domain.uses import UseKind
 from kheops.ids import album_id
 from kheops.services.albums import AlbumView
@@ -38,5 +40,12 @@ async def album(call: Call, session: Session) -> AsgiResponse:
     groups, of_groups = await call.process.groups.list(session.person, name, Page(100))
     found = await find_studies(call, session, rows=ROWS, offset=given.get("offset", "0"), album=name)
     await call.process.audit.record(replace(call.use(UseKind.ALBUM_READ), subject=name))
-    shown = {"album": view, "studies": found, "groups": groups, "number_of_groups": of_groups}
+    role = AlbumRole(view.record.pk, is_inbox=False, is_admin=view.record.is_admin, flags=view.record.flags)
+    shown = {
+        "album": view,
+        "studies": found,
+        "groups": groups,
+        "number_of_groups": of_groups,
+        "files": export_from_album(role) is None,
+    }
     return page(call, "album.html", shown, session=session)

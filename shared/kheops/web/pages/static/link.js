@@ -1,6 +1,7 @@
 // Opens the link that this page was reached by, and lists what it shows. The secret stands behind # in the address,
 // which browsers send to nobody; it goes out in the body of one request, and the token that comes back is kept in this
-// page's memory only. Texts are set as texts: nothing that was stored becomes markup.
+// page's memory, and in the addresses of its downloads, which a browser lists. It ends with the visit. Texts are set as
+// texts: nothing that was stored becomes markup.
 "use strict";
 
 const ROWS = 50;
@@ -87,6 +88,7 @@ async function show(visit) {
   document.getElementById("until").textContent =
     `Open until ${end.toISOString().slice(0, 16).replace("T", " ")} UTC; afterwards, open the link again.`;
   document.getElementById("address").textContent = `${api}/link/${token}`;
+  document.getElementById("files-column").hidden = !files;
   document.getElementById("closed").hidden = true;
   document.getElementById("opened").hidden = false;
   name.focus();
@@ -182,6 +184,20 @@ function row(study) {
       return number;
     }),
   );
+  if (files) made.append(archive(made.dataset.study));
+  return made;
+}
+
+function archive(uid) {
+  const made = cell("td", "Files", "");
+  if (!/^[0-9.]+$/.test(uid)) return made;
+  const link = document.createElement("a");
+  link.href = `/api/link/${token}/studies/${uid}?accept=application/zip`;
+  link.download = "";
+  link.referrerPolicy = "no-referrer";
+  link.textContent = "ZIP";
+  link.setAttribute("aria-label", `Download study ${uid} as a ZIP archive`);
+  made.firstChild.append(link);
   return made;
 }
 
