@@ -4,6 +4,8 @@
 
 STORE ?= emulator
 IDP ?= canaille
+# Of pytest; each has servers of its own.
+PROCESSES ?= 2
 PYTHON_FILES := shared functions local tests
 BIN := .venv/bin
 
@@ -35,11 +37,11 @@ smoke: set-up  ## Do the main job end to end on fresh data, step by step
 
 .PHONY: test
 test: set-up-everything  ## Run all tests but the long ones, on servers of their own
-	$(BIN)/pytest -m "not long"
+	$(BIN)/pytest -m "not long" -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: long
 long: set-up-everything  ## Run the long tests: full fuzzing, 1 GiB bodies
-	$(BIN)/pytest -m long
+	$(BIN)/pytest -m long -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 .PHONY: check
 check: set-up  ## Lint, formatting, types and import contracts

@@ -7,6 +7,7 @@ run.
 
 import json
 import secrets
+import ssl
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ import httpx
 from sqlalchemy import text
 
 from kheops.storage.engine import Database, connection_arguments
+from local.allocator import ALLOCATOR
 from local.dicom_store import DicomStore
 from local.emulator import start_emulator
 from local.orthanc import start_orthanc
@@ -33,6 +35,8 @@ __all__ = ["System", "granian", "start_system"]
 StoreKind = Literal["emulator", "orthanc"]
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
+_TLS = ssl.create_default_context()
+"""Made once: each costs more than a test's requests, and none is used where all is plain HTTP on loopback."""
 _KEY = SigningKey("test-key")
 
 
@@ -79,7 +83,14 @@ class System:
         if sub is not None:
             token = self.tokens.setdefault(sub, self.token(sub))
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=f"{self.url}/api", headers=headers, timeout=60, trust_env=False, **options)  # type: ignore[arg-type]
+        return httpx.Client(
+            base_url=f"{self.url}/api",
+            headers=headers,
+            timeout=60,
+            trust_env=False,
+            verify=_TLS,
+            **options,  # type: ignore[arg-type]
+        )
 
     def store_files(self, sub: str, *files: bytes, album: str | None = None) -> httpx.Response:
         """Store files as a person."""
@@ -204,7 +215,7 @@ def _start_services(
         "services",
         granian(port, application),
         ready=lambda: answers_http(f"http://127.0.0.1:{port}/api/readiness"),
-        environment=environment,
+        environment={**ALLOCATOR, **environment},
         folder=_REPOSITORY,
         deadline_seconds=60,
     )

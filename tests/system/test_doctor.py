@@ -8,6 +8,7 @@ can break is tried with one that breaks it on purpose, on the way to the real se
 import asyncio
 import http.client
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -124,7 +125,7 @@ def test_nothing_is_wrong_with_an_installation_as_it_is(stack: Stack, examined: 
         (_set(PUBLIC_URL="http://127.0.0.1:1"), "public address", "cannot be reached"),
         (_set(ALLOWED_ORIGINS="https://other.example"), "CORS", "https://other.example"),
     ],
-    ids=str,
+    ids=lambda value: "" if callable(value) else value,
 )
 def test_misconfiguration_is_found_and_told_in_words(
     examined: Callable[..., list[Finding]], change: Change, check: str, words: str
@@ -143,6 +144,17 @@ def test_dcm4chee_without_its_second_entity_is_found(examined: Callable[..., lis
 
 def test_issuer_with_a_slash_too_much_is_found(stack: Stack, examined: Callable[..., list[Finding]]) -> None:
     assert "names another issuer" in _faults(examined(_issuer(issuer=f"{stack.issuer}/")))["issuer"]
+
+
+def test_cause_is_found_whatever_the_installation_logs(examined: Callable[..., list[Finding]]) -> None:
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        assert "refuses our user or password" in _faults(examined(_database(password="wrong")))["database"]
+    finally:
+        root.setLevel(before)
+    assert logging.getLogger("kheops").level == logging.NOTSET
 
 
 def test_services_with_other_settings_are_found(examined: Callable[..., list[Finding]]) -> None:

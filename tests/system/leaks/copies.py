@@ -16,7 +16,7 @@ from tests.postgres import Server
 from tests.system.leaks.world import World
 from tests.system.running import _start_services
 
-__all__ = ["REACH", "as_it_is", "without_the_hidden"]
+__all__ = ["PEOPLE", "REACH", "TOKENS", "as_it_is", "without_the_hidden"]
 
 
 @contextmanager
@@ -47,6 +47,8 @@ REACH = {
     "visitor": "SELECT inbox_pk FROM users WHERE sub = 'alice'",
 }
 """The albums and inboxes that each principal reaches; the others reach none."""
+PEOPLE = ("member", "outsider", "member by a group")
+TOKENS = ("link", "viewer", "report", "visitor")
 SUBJECTS = {"member": "bob", "outsider": "carol", "member by a group": "dora"}
 """Who sees private comments; tokens of ours see none here."""
 

@@ -179,6 +179,11 @@ def _api_queries(world: World, method: str, path: str) -> Iterable[str]:
             yield from _about_people(world)
         case "GET", "/albums":
             yield from ("modality=CT", "modality=SR", "sort=-number_of_studies", "sort=number_of_comments")
+        case "GET", "/audit":
+            yield from albums
+            for place in world.places.values():
+                yield from (f"study={place.study}", f"series={place.series}")
+            yield from (f"user={name}@example.org" for name in ("alice", "nobody"))
         case ("GET", "/links" | "/capabilities"):
             yield from albums
         case "POST", "/links":
