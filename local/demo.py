@@ -65,6 +65,8 @@ def _welcome(stack: Stack) -> str:
         f"{'  (administrator)' if ADMINISTRATORS in person.groups else ''}"
         for person in stack.people
     )
+    # Keycloak takes any port (RFC 8252 section 7.3), canaille the one that is registered.
+    port = "" if stack.login_port is None else f" --port {stack.login_port}"
     return f"""
 KHEOPS runs at {stack.public_url}
 
@@ -93,6 +95,12 @@ reads; to share and to make links, take one that may do all that alice may:
     curl -sS -H "Authorization: Bearer $TOKEN" -d title=link -d scope_type=album -d album=ALBUM \\
          -d read_permission=true {api}/capabilities
     curl -sS {api}/link/THE_ACCESS_TOKEN/studies
+
+The command line does all that, and more (docs/command-line.md):
+
+    .venv/bin/kheops login {stack.public_url}{port}
+    .venv/bin/kheops upload "$FILE"
+    .venv/bin/kheops studies
 
 Logs are in {stack.processes.logs}. Ctrl-C ends it, and in the background `kill {os.getpid()}` does; started again, it
 finds its data again.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from local.allocator import ALLOCATOR
 from local.dicom_store import DicomStore
 from local.kept_secrets import write_private
 from local.postgres import Postgres
@@ -92,7 +93,7 @@ def start_services(
             *("--log-level", "warning", "--no-access-log", "local.gateway:app"),
         ],
         ready=lambda: answers_http(f"{public_url}/api/readiness"),
-        environment=environment,
+        environment={**ALLOCATOR, **environment},
         folder=_REPOSITORY,
         deadline_seconds=_START_SECONDS,
     )

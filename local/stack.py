@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +49,7 @@ class _Parts:
     services: Services
     web_client: Client
     script_client: Client
+    login_port: int | None
 
 
 class Stack:
@@ -69,6 +70,8 @@ class Stack:
         Further ``KHEOPS_*`` variables for the services, which win.
     fresh
         Whether the data of earlier starts is removed first. Ports and secrets stay.
+    emulator_options
+        Further options of the emulator's command line, where it is the store.
     say
         Told in a line what is being done.
     """
@@ -82,6 +85,7 @@ class Stack:
         root: Path = STACKS,
         settings: Mapping[str, str] | None = None,
         fresh: bool = False,
+        emulator_options: Sequence[str] = (),
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._folder = root / (name if idp == "canaille" else f"{name}-{idp}")
@@ -89,6 +93,7 @@ class Stack:
         self._provider_kind: ProviderKind = idp
         self._settings = settings or {}
         self._fresh = fresh
+        self._emulator_options = tuple(emulator_options)
         self._say = say
         self._ending = contextlib.ExitStack()
         self._parts: _Parts | None = None
@@ -116,7 +121,16 @@ class Stack:
 
     def _start(self) -> _Parts:
         database = f"postgres-{self._store_kind}"
-        ports = kept_ports(self._folder, ["services", self._provider_kind, database, self._store_kind])
+        # Canaille compares redirect URIs letter by letter, the port included.
+        comes_back_to_one_port = self._provider_kind == "canaille"
+        names = [
+            "services",
+            self._provider_kind,
+            database,
+            self._store_kind,
+            *(["login"] if comes_back_to_one_port else []),
+        ]
+        ports = kept_ports(self._folder, names)
         secrets = kept_secrets(
             self._folder,
             ["postgres", "orthanc", "web-client", "token-pepper", "session-key", "keycloak", "service-client"],
@@ -130,6 +144,11 @@ class Stack:
             post_logout_redirect_uris=(f"{public_url}/",),
         )
         script_client = Client(client_id="kheops-curl", name="KHEOPS scripts", redirect_uris=(SCRIPT_REDIRECT,))
+        command_line = Client(
+            client_id="kheops-desktop",
+            name="KHEOPS command line",
+            redirect_uris=(f"http://127.0.0.1:{ports['login']}/callback",) if comes_back_to_one_port else (),
+        )
         self._say("Starting PostgreSQL.")
         # Each store has a catalog of its own; one that speaks of another store's bytes would promise too much.
         postgres = start_postgres(
@@ -138,8 +157,7 @@ class Stack:
         provider = self._start_provider(
             ports[self._provider_kind],
             public_url,
-            web_client,
-            script_client,
+            (web_client, script_client, command_line),
             KeycloakSecrets(secrets["keycloak"], secrets["service-client"]),
         )
         store = self._start_store(ports[self._store_kind], secrets["orthanc"])
@@ -156,11 +174,12 @@ class Stack:
             session_key=secrets["session-key"],
             extra=self._settings,
         )
-        return _Parts(postgres, provider, store, services, web_client, script_client)
+        return _Parts(postgres, provider, store, services, web_client, script_client, ports.get("login"))
 
     def _start_provider(
-        self, port: int, public_url: str, web_client: Client, script_client: Client, keycloak: KeycloakSecrets
+        self, port: int, public_url: str, clients: tuple[Client, Client, Client], keycloak: KeycloakSecrets
     ) -> Provider:
+        web_client, script_client, _ = clients
         if self._provider_kind == "keycloak":
             self._say("Starting the login provider (Keycloak); the first time it takes half a minute and more.")
             return start_keycloak(
@@ -178,7 +197,7 @@ class Stack:
             self._folder / "canaille",
             port=port,
             people=demo_people(),
-            clients=(web_client, script_client),
+            clients=clients,
         )
 
     def _start_store(self, port: int, password: str) -> DicomStore:
@@ -186,7 +205,7 @@ class Stack:
             self._say("Starting the DICOM store (Orthanc).")
             return start_orthanc(self._processes, self._folder / "orthanc", port=port, password=password)
         self._say("Starting the DICOM store (Healthcare API emulator).")
-        return start_emulator(self._processes, self._folder / "emulator", port=port)
+        return start_emulator(self._processes, self._folder / "emulator", port=port, options=self._emulator_options)
 
     @property
     def _running(self) -> _Parts:
@@ -218,6 +237,11 @@ class Stack:
     def script_client(self) -> Client:
         """The provider's public client for scripts."""
         return self._running.script_client
+
+    @property
+    def login_port(self) -> int | None:
+        """The port of this machine that `kheops login` comes back to; ``None`` where any will do."""
+        return self._running.login_port
 
     @property
     def store(self) -> DicomStore:

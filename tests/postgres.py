@@ -14,7 +14,7 @@ import pg8000.native
 from kheops.storage.engine import Database, connection_arguments
 from kheops.storage.schema import migrate
 
-__all__ = ["Server", "start_server"]
+__all__ = ["Server", "binaries", "start_server"]
 
 _numbers = itertools.count(1)
 
@@ -56,7 +56,8 @@ class Server:
             connection.run(sql)
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Return where PostgreSQL's programs are."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if found:
         return found[-1].parent
@@ -73,7 +74,7 @@ def start_server(*, max_connections: int = 200) -> Iterator[Server]:
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
         as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-    binaries = _binaries()
+    programs = binaries()
 
     def run(*command: str) -> None:
         result = subprocess.run(
@@ -83,15 +84,15 @@ def start_server(*, max_connections: int = 200) -> Iterator[Server]:
 
     data = str(folder / "data")
     run(
-        str(binaries / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8",
+        str(programs / "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--locale=C.UTF-8", "-E", "UTF8",
         "--no-sync",
     )  # fmt: skip
     options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off "
     options += f"-c max_connections={max_connections}"
     # The log must not be a pipe of ours: the server would keep it open and the call would never return.
-    run(str(binaries / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
+    run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start")
     try:
         yield Server(folder)
     finally:
-        run(str(binaries / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
+        run(str(programs / "pg_ctl"), "-D", data, "-m", "immediate", "-w", "stop")
         shutil.rmtree(folder, ignore_errors=True)

@@ -12,6 +12,7 @@ from local.oidc_login import LoginError
 from local.ports import PortTakenError
 from local.processes import ProcessError, unwinding_on_signals
 from local.smoke.caller import StepError
+from local.smoke.credential import SHORT_LIVED, credential_is_renewed
 from local.smoke.login_and_store import alice_finds_and_bob_does_not, alice_stores, log_in
 from local.smoke.refusals import bad_input_is_refused, cut_off_upload_leaves_nothing, nobody_adds_or_replaces
 from local.smoke.scene import Scene
@@ -37,6 +38,7 @@ _STEPS: Final[tuple[Callable[[Scene], None], ...]] = (
     nobody_adds_or_replaces,
     bad_input_is_refused,
     cut_off_upload_leaves_nothing,
+    credential_is_renewed,
     logs_tell_nothing,
 )
 
@@ -59,7 +61,14 @@ def main() -> int:
 def _run(store: StoreKind, idp: ProviderKind) -> int:
     name = f"smoke-{store}"
     begun = time.monotonic()
-    stack = Stack(name, store=store, idp=idp, fresh=True, say=lambda text: print(f"smoke: {text}", flush=True))
+    stack = Stack(
+        name,
+        store=store,
+        idp=idp,
+        fresh=True,
+        emulator_options=SHORT_LIVED,
+        say=lambda text: print(f"smoke: {text}", flush=True),
+    )
     with unwinding_on_signals(), stack:
         print(f"smoke: Everything runs after {time.monotonic() - begun:.1f} s.", flush=True)
         held = _steps(Scene(stack))

@@ -62,6 +62,12 @@ class Scene:
         )
         return answer.status_code == httpx.codes.OK
 
+    def store_status(self, file: DicomFile, authorization: str) -> int:
+        """Return what the DICOM store answers to a direct read of an instance with a credential of an earlier time."""
+        return self._ask_store(
+            "GET", file.path, headers={"accept": ANY_SYNTAX}, authorization=authorization
+        ).status_code
+
     def put_into_store(self, content_type: str, content: bytes) -> None:
         """Store in the DICOM store behind our back."""
         headers = {"content-type": content_type, "accept": "application/dicom+json"}
@@ -81,13 +87,19 @@ class Scene:
         return int(rows[0][0])
 
     def _ask_store(
-        self, method: str, path: str, *, headers: dict[str, str], content: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str],
+        content: bytes | None = None,
+        authorization: str | None = None,
     ) -> httpx.Response:
         store = self.stack.store
         with httpx.Client(trust_env=False, timeout=60) as http:
             return http.request(
                 method,
                 f"{store.dicomweb}{path}",
-                headers={**headers, "authorization": store.authorization()},
+                headers={**headers, "authorization": authorization or store.authorization()},
                 content=content,
             )

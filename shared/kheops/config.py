@@ -5,6 +5,7 @@ an unsafe or incomplete configuration and names every fault at once, each by its
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ from kheops.errors import BadRequestError, ConfigurationError
 __all__ = ["IssuerSettings", "RoleRule", "Settings", "load"]
 
 _SAFE_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
+_TOPIC = re.compile(r"projects/[^/?#]+/topics/[^/?#]+", re.ASCII)
+_QUEUE = re.compile(r"https?://[^/?#]+/v2/projects/[^/?#]+/locations/[^/?#]+/queues/[A-Za-z0-9-]+", re.ASCII)
 
 
 class RoleRule(BaseModel):
@@ -207,6 +210,14 @@ class Settings(BaseSettings):
         description="Days for which a series that nobody holds any longer is kept for its origin, until it is purged.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    google_project: str | None = Field(
+        default=None, pattern=r"^[a-z0-9.:-]{1,100}$", description="Project whose Cloud Trace has the traces of logs."
+    )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        description="Root of the collector that gets traces and metrics by OTLP over HTTP, without `/v1/traces`.",
+    )
+    trace_ratio: float = Field(default=0.05, ge=0, le=1, description="Share of requests that are traced.")
     shared_series: int = Field(
         default=1000, ge=1, le=4000, description="Series that one call to `/api/shares` may name at most."
     )
@@ -238,6 +249,16 @@ class Settings(BaseSettings):
         default=True, description="Ask the issuer's userinfo endpoint for name and e-mail at somebody's first sight."
     )
 
+    store_topic: str | None = Field(
+        default=None,
+        description="`google`: the topic, `projects/P/topics/T`, that `kheops migrate` has the store tell of all "
+        "changes.",
+    )
+    delivery_queue: str | None = Field(
+        default=None,
+        description="The queue of Cloud Tasks that has `events` called when something of the outbox is due: "
+        "`https://cloudtasks.googleapis.com/v2/projects/P/locations/L/queues/Q`.",
+    )
     events_audience: str | None = Field(
         default=None,
         min_length=1,
@@ -294,7 +315,24 @@ class Settings(BaseSettings):
             raise ValueError("must be https (http only for loopback)")
         return value
 
-    @field_validator("public_url", "store_url", "orthanc_url")
+    @field_validator("store_topic")
+    @classmethod
+    def _store_topic(cls, value: str | None) -> str | None:
+        if value is not None and _TOPIC.fullmatch(value) is None:
+            raise ValueError("must look like projects/P/topics/T")
+        return value
+
+    @field_validator("delivery_queue")
+    @classmethod
+    def _delivery_queue(cls, value: str | None) -> str | None:
+        if value is not None and (not _is_safe_url(value) or _QUEUE.fullmatch(value) is None):
+            raise ValueError(
+                "must look like https://cloudtasks.googleapis.com/v2/projects/P/locations/L/queues/Q (http only for "
+                "loopback)"
+            )
+        return value
+
+    @field_validator("public_url", "store_url", "orthanc_url", "otlp_endpoint")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
         if value is None:
@@ -386,6 +424,8 @@ class Settings(BaseSettings):
             faults.append("KHEOPS_STORE_USER and KHEOPS_STORE_PASSWORD must be given together")
         if self.store_kind == "google" and self.store_user is not None:
             faults.append("KHEOPS_STORE_USER does not go with KHEOPS_STORE_KIND=google, which uses a service account")
+        if self.store_kind != "google" and self.store_topic is not None:
+            faults.append("KHEOPS_STORE_TOPIC goes with KHEOPS_STORE_KIND=google only")
         if self.token_pepper.get_secret_value() == self.session_key.get_secret_value():
             faults.append("KHEOPS_TOKEN_PEPPER and KHEOPS_SESSION_KEY must differ")
         known = {issuer.issuer for issuer in self.issuers}

@@ -36,6 +36,7 @@
     └── UnavailableError              try again later
         ├── ArchiveUnavailableError
         ├── DatabaseUnavailableError
+        ├── RestoringError
         └── IdentityProviderUnavailableError
     ├── ArchiveProtocolError          the store answered what it must not
     └── OutboundError                 an address that somebody chose is refused, or did not answer as it must
@@ -76,6 +77,7 @@ __all__ = [
     "PasscodeRequiredError",
     "PayloadTooLargeError",
     "ReportProviderNotFoundError",
+    "RestoringError",
     "RouteNotFoundError",
     "TooManyRequestsError",
     "UnauthenticatedError",
@@ -379,6 +381,10 @@ class DatabaseUnavailableError(UnavailableError):
     """The database does not answer, or has no connection left."""
 
     code = "database-unavailable"
+
+
+class RestoringError(UnavailableError):
+    """The database is being restored from a backup, and nothing is served from it until that is finished."""
 
 
 class IdentityProviderUnavailableError(UnavailableError):

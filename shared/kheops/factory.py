@@ -1,11 +1,13 @@
 """The composition root: makes everything once for a process, for HTTP, jobs and tests alike."""
 
 import asyncio
+from collections.abc import Collection
 
 from kheops.composition.background import Background
 from kheops.composition.connections import source_of
 from kheops.composition.data_plane import DataPlane
 from kheops.config import load
+from kheops.identity.secret_store import SecretStore
 from kheops.observability import configure, get_logger
 
 __all__ = ["Process", "close_process", "enter_lifespan", "leave_lifespan", "open_process", "source_of"]
@@ -28,8 +30,13 @@ class _Shared:
 _shared = _Shared()
 
 
-async def open_process() -> Process:
+async def open_process(*, reads: Collection[str] | None = None) -> Process:
     """Return the process object, opening it if nobody has; concurrent first callers share one opening.
+
+    Parameters
+    ----------
+    reads
+        The variables whose secrets whoever opens it needs; all if not given. See `SecretStore`.
 
     Raises
     ------
@@ -40,8 +47,10 @@ async def open_process() -> Process:
     """
     opening = _shared.opening
     if opening is None:
-        opening = asyncio.ensure_future(_open())
+        opening = asyncio.ensure_future(_open(reads))
         _shared.opening = opening
+    elif opening.done() and not opening.cancelled() and opening.exception() is None:
+        return opening.result()
     try:
         # Shielded: a caller that is cancelled must not take the opening from the others.
         return await asyncio.shield(opening)
@@ -70,12 +79,13 @@ async def leave_lifespan() -> None:
         await close_process()
 
 
-async def _open() -> Process:
+async def _open(reads: Collection[str] | None) -> Process:
     settings = load()
-    configure(settings.log_level)
-    process = Process(settings)
+    configure(settings.log_level, google_project=settings.google_project)
+    process = Process(settings, secrets=SecretStore(settings, reads=reads))
     try:
         await process.check()
+        await process.telemetry.open(process.levels)
     except BaseException:
         await process.aclose()
         raise

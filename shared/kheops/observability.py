@@ -1,5 +1,8 @@
 """Structured logs: one JSON object a line, on standard output, without secrets or patient data.
 
+A line that belongs to a request has its id, and the trace that it is part of, under the names that Cloud Logging knows
+("Structured logging", special JSON fields), or under OpenTelemetry's where there is no project of Google.
+
 Callers log an event name and fields. Fields are identifiers and numbers; a token, a patient's name or a raw path
 never is one, and the text of a caught exception is logged by class only, since drivers put values into their texts.
 """
@@ -12,13 +15,22 @@ from typing import Any, Final, TextIO
 from typing_extensions import override
 
 from kheops.clock import now
+from kheops.request_context import current_request
 
 __all__ = ["Logger", "configure", "get_logger"]
 
 _RESERVED: Final = frozenset(logging.LogRecord("", 0, "", 0, "", None, None).__dict__)
 
+_NOTICE: Final = logging.CRITICAL + 10
+"""Above all levels, so that no level leaves it out; its name is the severity of Cloud Logging above INFO."""
+logging.addLevelName(_NOTICE, "NOTICE")
+
 
 class _JsonFormatter(logging.Formatter):
+    def __init__(self, google_project: str | None = None) -> None:
+        super().__init__()
+        self._google_project = google_project
+
     @override
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -31,7 +43,27 @@ class _JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[0] is not None:
             entry["exception"] = record.exc_info[0].__name__
             entry["stack"] = _frames(record)
+        entry.update(_of_request(self._google_project, entry.get("request_id")))
         return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def _of_request(google_project: str | None, request_id: object) -> dict[str, Any]:
+    """Return the fields that say which request, of which trace, a line belongs to."""
+    context = current_request()
+    # A line may name another request, as one of an answer to several does.
+    if context is None or request_id not in (None, context.request_id):
+        return {}
+    fields: dict[str, Any] = {"request_id": context.request_id}
+    position = context.position
+    if position is None:
+        return fields
+    if google_project is None:
+        return fields | {"trace_id": position.trace_id, "span_id": position.span_id, "trace_sampled": position.sampled}
+    return fields | {
+        "logging.googleapis.com/trace": f"projects/{google_project}/traces/{position.trace_id}",
+        "logging.googleapis.com/spanId": position.span_id,
+        "logging.googleapis.com/trace_sampled": position.sampled,
+    }
 
 
 def _frames(record: logging.LogRecord) -> list[str]:
@@ -59,6 +91,10 @@ class Logger:
         """Log something that happened as it should."""
         self._logger.info(event, extra=fields)
 
+    def notice(self, event: str, **fields: object) -> None:
+        """Log something that is kept for later, whatever the level is."""
+        self._logger.log(_NOTICE, event, extra=fields)
+
     def warning(self, event: str, **fields: object) -> None:
         """Log something that somebody should know of."""
         self._logger.warning(event, extra=fields)
@@ -77,10 +113,13 @@ def get_logger(name: str) -> Logger:
     return Logger(name)
 
 
-def configure(level: str, *, stream: TextIO | None = None) -> None:
-    """Send logs of at least ``level`` to standard output, or to ``stream``; for the start of a process."""
+def configure(level: str, *, stream: TextIO | None = None, google_project: str | None = None) -> None:
+    """Send logs of at least ``level`` to standard output, or to ``stream``; for the start of a process.
+
+    ``google_project`` is the one whose Cloud Trace has the traces that lines name.
+    """
     handler = logging.StreamHandler(sys.stdout if stream is None else stream)
-    handler.setFormatter(_JsonFormatter())
+    handler.setFormatter(_JsonFormatter(google_project))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

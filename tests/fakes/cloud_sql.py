@@ -13,6 +13,7 @@ do.
 import contextlib
 import json
 import os
+import select
 import socket
 import ssl
 import tempfile
@@ -141,7 +142,7 @@ class FakeCloudSql:
 
     def context(self, authority: _Authority) -> ssl.SSLContext:
         """Return the TLS server's context."""
-        file = self._folder / "server.pem"
+        file = self._folder / f"{threading.get_ident()}.pem"
         key = authority.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -184,22 +185,15 @@ class FakeCloudSql:
         if b".iam\0" in first and not by_iam:
             return
         server.sendall(first)
-
-        def back() -> None:
-            with contextlib.suppress(OSError):
-                while data := server.recv(65536):
-                    client.sendall(data)
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-
-        thread = threading.Thread(target=back, daemon=True)
-        thread.start()
-        with contextlib.suppress(OSError):
-            while data := client.recv(65536):
-                server.sendall(data)
-        with contextlib.suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        # On one thread: OpenSSL's connections are not for two at once, not even one that reads and one that writes.
+        while True:
+            ready = [client] if client.pending() else select.select([client, server], [], [], 60)[0]
+            for end, other in ((client, server), (server, client)):
+                if end in ready:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    other.sendall(data)
 
 
 def _error(status: int) -> Answer:

@@ -127,6 +127,10 @@ class MemoryArchive:
         for each in sorted({one.series for one in self.files}, key=lambda ref: ref.series_instance_uid):
             yield each
 
+    async def count_series(self) -> int | None:
+        self._check()
+        return len({one.series for one in self.files})
+
     async def inspect_instance(self, ref: InstanceRef) -> bool:
         self._check()
         await asyncio.sleep(0)

@@ -123,3 +123,61 @@ def test_no_database_is_503_and_not_a_hang(postgres: Server) -> None:
         await lookup.aclose()
 
     asyncio.run(run())
+
+
+def test_each_of_many_waiting_lookups_gets_its_own_answer_though_some_have_gone(
+    database: Database, database_url: str
+) -> None:
+    scope = _scope(database)
+
+    async def run() -> None:
+        failures: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        lookup = HotLookup(connection_arguments(database_url), threads=2)
+        asking = [
+            asyncio.ensure_future(lookup.instance(scope, REF, SopInstanceUID(f"1.2.3.{number % 8}")))
+            for number in range(200)
+        ]
+        await asyncio.sleep(0)
+        for gone in asking[::7]:
+            gone.cancel()
+        answers = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), 20)
+        for number, answer in enumerate(answers):
+            if number % 7 == 0:
+                assert isinstance(answer, asyncio.CancelledError)
+            else:
+                assert not isinstance(answer, BaseException)
+                assert answer.confirmed == ("1.2.3.4" if number % 8 == 4 else None)
+        assert not failures
+        await lookup.aclose()
+
+    asyncio.run(run())
+
+
+def test_a_lookup_serves_one_event_loop_after_the_other(database: Database, database_url: str) -> None:
+    scope = _scope(database)
+    lookup = HotLookup(connection_arguments(database_url), threads=1)
+    for _ in range(2):
+        assert asyncio.run(asyncio.wait_for(lookup.series(scope, REF), 10)) is not None
+    asyncio.run(lookup.aclose())
+
+
+def test_what_the_server_refuses_is_503_and_leaves_the_connection_in_step(
+    database: Database, database_url: str
+) -> None:
+    scope = _scope(database)
+    backends = text("SELECT array_agg(pid) FROM pg_stat_activity WHERE datname = current_database()")
+
+    async def run() -> None:
+        lookup = HotLookup(connection_arguments(database_url), threads=1)
+        assert await lookup.series(scope, REF) is not None
+        before = database.run_blocking(lambda tx: tx.execute(backends).scalar_one())
+        with pytest.raises(DatabaseUnavailableError):
+            # No text of PostgreSQL's holds it; it is refused when it is bound.
+            await lookup.instance(scope, REF, SopInstanceUID("1.2\x003"))
+        facts = await lookup.instance(scope, REF, SopInstanceUID("1.2.3.4"))
+        assert facts.confirmed == "1.2.3.4"
+        assert sorted(database.run_blocking(lambda tx: tx.execute(backends).scalar_one())) == sorted(before)
+        await lookup.aclose()
+
+    asyncio.run(run())

@@ -44,8 +44,14 @@ class _Settings:
     forwarded_hops = 0
 
 
+class _Serving:
+    async def refuse_while_restoring(self) -> None:
+        pass
+
+
 class _Process:
     settings = _Settings()
+    serving = _Serving()
 
 
 async def _no_chunks() -> AsyncIterator[bytes]:

@@ -54,6 +54,18 @@ def test_whoever_looks_for_instances_in_one_series_is_stopped_as_well() -> None:
     assert _wait(limit, MALLORY) == WINDOW_SECONDS + 1
 
 
+def test_people_whose_refusals_no_longer_count_are_not_remembered() -> None:
+    clock = _Clock()
+    limit = RefusalLimit(clock)
+    for number in range(50):
+        limit.add(UserPk(100 + number), _series(number))
+    clock.at += WINDOW_SECONDS - 1
+    limit.add(UserPk(120), _series(0))
+    clock.at += 2
+    limit.add(MALLORY, _series(0))
+    assert set(limit._refusals) == {UserPk(120), MALLORY}
+
+
 @pytest.mark.parametrize("spread", [True, False])
 def test_a_refusal_is_forgotten_when_its_window_is_over(spread: bool) -> None:
     clock = _Clock()

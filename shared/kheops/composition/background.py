@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kheops.composition.control_plane import ControlPlane
 from kheops.errors import ConfigurationError
@@ -10,14 +10,25 @@ from kheops.errors import ConfigurationError
 if TYPE_CHECKING:  # what only some services use is imported when they first use it: cold start counts
     from kheops.identity.invocations import InvocationVerifier
     from kheops.outbound.mailers import Mailer
+    from kheops.services.comparing import Comparison
     from kheops.services.digests import Digests
+    from kheops.services.grant_log import GrantLog
     from kheops.services.importing import Importing
     from kheops.services.outbox import Outbox
     from kheops.services.purging import Purging
     from kheops.services.reconcile import Reconciler
+    from kheops.services.restoration import Restoring
     from kheops.services.store_notifications import StoreNotifications
 
-__all__ = ["Background"]
+__all__ = ["SECRETS_READ", "Background"]
+
+SECRETS_READ: Final = frozenset(
+    {"KHEOPS_DATABASE_PASSWORD", "KHEOPS_MAIL_SMTP_PASSWORD", "KHEOPS_STORE_PASSWORD", "KHEOPS_TOKEN_PEPPER"}
+)
+"""The variables of the secrets that what runs beside requests needs: it serves no browser and logs nobody in.
+
+The pepper opens the secrets by which webhooks are signed.
+"""
 
 
 class Background(ControlPlane):
@@ -29,6 +40,27 @@ class Background(ControlPlane):
         from kheops.services.reconcile import Reconciler
 
         return Reconciler(self.database, self.archive, self.clock)
+
+    @cached_property
+    def comparison(self) -> "Comparison":
+        """Has everything on record compared with the store, a share each day."""
+        from kheops.services.comparing import Comparison
+
+        return Comparison(self.database, self.clock)
+
+    @cached_property
+    def grant_log(self) -> "GrantLog":
+        """Lets changes of grants out of the database."""
+        from kheops.services.grant_log import GrantLog
+
+        return GrantLog(self.database)
+
+    @cached_property
+    def restoring(self) -> "Restoring":
+        """Restores the database from a backup."""
+        from kheops.services.restoration import Restoring
+
+        return Restoring(self.database, self.clock)
 
     @cached_property
     def store_notifications(self) -> "StoreNotifications":

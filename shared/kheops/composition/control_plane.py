@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # what only some services use is imported when they first use
     from kheops.identity.sealed_keys import KeySealer
     from kheops.services.administration import Administration
     from kheops.services.albums import Albums
+    from kheops.services.audit_reading import AuditReading
     from kheops.services.capabilities import Capabilities
     from kheops.services.comments import Comments
     from kheops.services.directory import Directory
@@ -176,6 +177,13 @@ class ControlPlane(Identity):
         from kheops.services.metrics import Counting
 
         return Counting(self.database, self.clock)
+
+    @cached_property
+    def audit_reading(self) -> "AuditReading":
+        """The audit trail as administrators read it."""
+        from kheops.services.audit_reading import AuditReading
+
+        return AuditReading(self.database, default_issuer=self.settings.default_issuer.issuer)
 
     @cached_property
     def legal_hold(self) -> "LegalHold":

@@ -1,9 +1,11 @@
 """The use cases of the data plane."""
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kheops.composition.identity import Identity
+from kheops.telemetry.signals import Level
 
 if TYPE_CHECKING:  # what only some services use is imported when they first use it: cold start counts
     from kheops.services.open_streams import OpenStreams
@@ -23,6 +25,15 @@ __all__ = ["DataPlane"]
 
 class DataPlane(Identity):
     """The use cases of the data plane."""
+
+    @property
+    def levels(self) -> Mapping[Level, Callable[[], int]]:
+        """What of them goes up and down, and is read from another thread; what nobody has used yet is not made."""
+        made = self.__dict__
+        return {
+            Level.OPEN_STREAMS: lambda: self.open_streams.open if "open_streams" in made else 0,
+            Level.HELD_BYTES: lambda: self.storing.budget.held if "storing" in made else 0,
+        }
 
     @cached_property
     def search(self) -> "Search":

@@ -13,6 +13,8 @@ class ScheduledTask(StrEnum):
 
     CLEAR = "clear"
     """Clear away what ended: viewer tokens, ended tasks of the outbox, codes and tokens of reports, links."""
+    COMPARE = "compare"
+    """Mark a share of the series on record, another each day, for the reconciler to compare with the store."""
     DELIVER = "deliver"
     """Send what is due in the outbox."""
     DIGESTS = "digests"
@@ -22,7 +24,7 @@ class ScheduledTask(StrEnum):
     RECONCILE = "reconcile"
     """Settle what crashes left, and bring what the store told of, and marked series, in step with it."""
     SEAL = "seal"
-    """Seal the audit trail."""
+    """Seal the audit trail, and log changes of grants."""
 
 
 EACH_MINUTE: Final = (
@@ -38,13 +40,21 @@ async def run_task(process: Background, task: ScheduledTask) -> bool:
     """Do a task; return whether it is wholly done: not if the store could not say or delete something now.
 
     Each may run beside itself and the others, and does again what an earlier run left.
+
+    Raises
+    ------
+    RestoringError
+        If the database is being restored.
     """
+    await process.serving.refuse_while_restoring()
     match task:
         case ScheduledTask.CLEAR:
             await process.viewer_tokens.clear()
             await process.outbox.clear()
             await process.reports.clear()
             await process.links.clear()
+        case ScheduledTask.COMPARE:
+            await process.comparison.mark_share_of_day()
         case ScheduledTask.DELIVER:
             await process.outbox.run_once()
         case ScheduledTask.DIGESTS:
@@ -56,4 +66,5 @@ async def run_task(process: Background, task: ScheduledTask) -> bool:
             return (await process.reconciler.run()).is_whole
         case ScheduledTask.SEAL:
             await process.reconciler.seal_audit()
+            await process.grant_log.export()
     return True

@@ -1,11 +1,12 @@
 """What is recorded of each use of the system."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from kheops.ids import SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
+from kheops.ids import AlbumId, SeriesInstanceUID, SopInstanceUID, StudyInstanceUID
 
-__all__ = ["Outcome", "Use", "UseKind", "User"]
+__all__ = ["Outcome", "Use", "UseFilter", "UseKind", "User"]
 
 
 class UseKind(StrEnum):
@@ -65,10 +66,12 @@ class UseKind(StrEnum):
     WEBHOOK_TRIGGERED = "webhook-triggered"
     WEBHOOK_READ = "webhook-read"
     METRICS_READ = "metrics-read"
+    AUDIT_READ = "audit-read"
     LOGIN = "login"
     LOGOUT = "logout"
     PURGE = "purge"
     RECONCILE = "reconcile"
+    RESTORATION = "restoration"
 
 
 class Outcome(StrEnum):
@@ -104,3 +107,22 @@ class Use:
     subject: str | None = None
     """An album id, a capability id or a person's ``iss sub``, as the kind demands."""
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseFilter:
+    """Which uses are wanted; all of them by default."""
+
+    person: tuple[str, str] | None = None
+    """Issuer and ``sub`` of who used it."""
+    album: AlbumId | None = None
+    """The subject, or what it begins with."""
+    study: StudyInstanceUID | None = None
+    series: SeriesInstanceUID | None = None
+    kinds: frozenset[UseKind] = frozenset()
+    """All, where none is named."""
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+    after: int | None = None
+    """The number of the use that they come after, the latest first; none if there is no such use."""

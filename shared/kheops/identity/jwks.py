@@ -21,6 +21,7 @@ from kheops.clock import monotonic as system_monotonic
 from kheops.errors import IdentityProviderUnavailableError, InvalidTokenError
 from kheops.identity.kept import Kept
 from kheops.observability import get_logger
+from kheops.telemetry.signals import Count, count
 
 __all__ = ["COOL_DOWN", "KEYS_STALE", "KEYS_TTL", "IssuerKeys", "KeySet", "PublicKey", "parse_jwks"]
 
@@ -184,7 +185,13 @@ class IssuerKeys:
         monotonic: Callable[[], float] = system_monotonic,
     ) -> None:
         async def fetch_keys() -> KeySet:
-            return parse_jwks(await fetch())
+            try:
+                keys = parse_jwks(await fetch())
+            except IdentityProviderUnavailableError:
+                count(Count.KEY_FETCHES, outcome="failed")
+                raise
+            count(Count.KEY_FETCHES, outcome="fetched")
+            return keys
 
         self._kept = Kept(fetch_keys, what=f"keys of {issuer}", ttl=KEYS_TTL, stale=stale, monotonic=monotonic)
         self._monotonic = monotonic

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -41,9 +41,19 @@ class SecretStore:
         Secret Manager; tests bring one that talks to a fake.
     clock
         The current time.
+    reads
+        The variables whose secrets are read, where this process has no use for others and may not be allowed to read
+        them; all if not given. Whoever asks for one that is not read gets an error, and never the reference.
     """
 
-    def __init__(self, settings: Settings, *, manager: SecretManager | None = None, clock: Clock = now) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        manager: SecretManager | None = None,
+        clock: Clock = now,
+        reads: Collection[str] | None = None,
+    ) -> None:
         self._clock = clock
         self._manager = manager or SecretManager()
         self._overlap = timedelta(days=settings.secret_overlap_days)
@@ -54,6 +64,9 @@ class SecretStore:
             reference = parse_reference(secret)
             if reference is not None:
                 self._references[secret] = reference
+        wanted = self._secrets.keys() if reads is None else reads
+        wanted_texts = {text for variable, text in self._secrets.items() if variable in wanted}
+        self._read_texts = [text for text in self._references if text in wanted_texts]
         self._versions: dict[str, tuple[SecretVersion, ...]] = {}
         self._rings: dict[str, Keyring] = {}
         self._schedule: asyncio.Task[None] | None = None
@@ -67,7 +80,7 @@ class SecretStore:
             If a secret cannot be read, or a key is weak, or both keys are the same; all faults at once, each by its
             variable, none with a value.
         """
-        if not self._references or self._schedule is not None:
+        if not self._read_texts or self._schedule is not None:
             return
         await asyncio.to_thread(self.read)
         self._schedule = asyncio.create_task(self._read_again())
@@ -149,7 +162,8 @@ class SecretStore:
     def _read(self) -> dict[str, tuple[SecretVersion, ...] | SecretUnreadableError]:
         read: dict[str, tuple[SecretVersion, ...] | SecretUnreadableError] = {}
         at = self._clock()
-        for text, reference in self._references.items():
+        for text in self._read_texts:
+            reference = self._references[text]
             try:
                 if isinstance(reference, FileReference):
                     read[text] = self._file_versions(text, reference, at)

@@ -27,10 +27,11 @@ _LOG = get_logger(__name__)
 
 _WINDOW: Final = timedelta(minutes=15)
 _FLUSH_SECONDS: Final = 10
-_REMEMBERED: Final = 50_000
-"""Keys remembered at most; forgetting one costs a second row, never a missing one."""
+_REMEMBERED: Final = 20_000
+"""Keys remembered at most, some 300 bytes each; forgetting one costs a second row, never a missing one."""
 
-_Key = tuple[object, ...]
+_Key = bytes
+"""A digest: a search names up to a thousand UIDs, and keys are kept for a quarter of an hour."""
 
 
 class AuditTrail:
@@ -63,9 +64,9 @@ class AuditTrail:
         if use.outcome is not Outcome.GRANTED:
             await self._commit(use)
             return
-        # A digest: a search names up to a thousand UIDs, and keys are kept for a quarter of an hour.
-        uids = sha256("\\".join(use.series or use.studies).encode()).digest()
-        await self._record_once(use, (use.user, use.kind, uids, use.subject))
+        user, uids = use.user, "\\".join(use.series or use.studies)
+        key = _key(user.iss, user.sub, user.token_id, user.acting_party, use.kind, uids, use.subject)
+        await self._record_once(use, key)
 
     async def record_repeated(self, use: Use, *, key: tuple[object, ...]) -> None:
         """Commit ``use`` whatever its outcome, or count it where the same was committed in the last fifteen minutes.
@@ -84,7 +85,7 @@ class AuditTrail:
         DatabaseUnavailableError
             If it could not be committed: then the answer must not go out.
         """
-        await self._record_once(use, (use.kind, use.outcome, *key))
+        await self._record_once(use, _key("repeated", use.kind, use.outcome, *key))
 
     async def _record_once(self, use: Use, key: _Key) -> None:
         at = self._clock()
@@ -158,3 +159,10 @@ class AuditTrail:
             _LOG.warning("audit.counts_kept", rows=len(counts))
             for row, number in counts.items():
                 self._counts[row] = self._counts.get(row, 0) + number
+
+
+def _key(*parts: object) -> _Key:
+    # Only the last of them may hold a NUL, so that no two keys are written alike.
+    return sha256(
+        "\0".join("" if part is None else str(part) for part in parts).encode(errors="surrogatepass")
+    ).digest()

@@ -4,6 +4,7 @@ from typing import Final, NoReturn, TypeVar
 
 from kheops.domain.policy import Denied, Reason
 from kheops.errors import AlbumNotFoundError, ForbiddenError, NotFoundError
+from kheops.telemetry.signals import Count, count
 
 __all__ = ["granted", "refuse"]
 
@@ -38,6 +39,7 @@ def refuse(denied: Denied, *, album: bool = False) -> NoReturn:
     NotFoundError
         Otherwise: hidden and absent look the same.
     """
+    count(Count.DENIALS, reason=denied.reason.name.lower())
     if denied.reason.visible_to_caller:
         raise ForbiddenError(_WORDS[denied.reason])
     if album:

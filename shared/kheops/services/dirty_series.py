@@ -1,7 +1,7 @@
 """Bringing series that were marked dirty in step with the store (design: events)."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -71,11 +71,16 @@ class CatalogKeeper:
         self._clock = clock
 
     async def run(self) -> InStep:
-        """Compare every marked series. Safe beside uploads, deletions and other runs."""
+        """Compare every marked series. Safe beside uploads, deletions and other runs.
+
+        What the store told of, or a retrieval found to differ, comes before what only has its turn to be compared,
+        also where it is marked while those are being compared. A mark on a series that was passed is the next run's.
+        """
         result = InStep()
-        after = SeriesPk(0)
-        while (dirty := await self._database.run(partial(dirty_series.list_dirty, after=after))) is not None:
-            after = dirty.pk
+        after = {False: SeriesPk(0), True: SeriesPk(0)}
+        while (found := await self._next(after)) is not None:
+            by_turn, dirty = found
+            after[by_turn] = dirty.pk
             try:
                 await self._compare(_Comparison(dirty, dirty.version), result)
                 result.series += 1
@@ -87,6 +92,14 @@ class CatalogKeeper:
             _LOG.info("catalog.in_step", **dict(result.instances), series=result.series)
         return result
 
+    async def _next(self, after: Mapping[bool, SeriesPk]) -> tuple[bool, DirtySeries] | None:
+        for by_turn in (False, True):
+            look = partial(dirty_series.list_dirty, by_turn=by_turn, after=after[by_turn])
+            dirty = await self._database.run(look)
+            if dirty is not None:
+                return by_turn, dirty
+        return None
+
     async def keep(self, series: SeriesPk) -> None:
         """Compare one series, if it is marked, as `run` does.
 
@@ -95,8 +108,8 @@ class CatalogKeeper:
         KheopsError
             If the store could not say everything; the series stays marked.
         """
-        dirty = await self._database.run(partial(dirty_series.list_dirty, after=SeriesPk(series - 1)))
-        if dirty is not None and dirty.pk == series:
+        dirty = await self._database.run(partial(dirty_series.find_dirty, series=series))
+        if dirty is not None:
             await self._compare(_Comparison(dirty, dirty.version), InStep())
 
     async def _compare(self, comparison: _Comparison, result: InStep) -> None:

@@ -42,6 +42,8 @@ class Taken:
     series: Counter[str] = field(default_factory=Counter)
     """``assigned``; ``unassigned``, on record and nobody's, since no rule takes them; ``kept``, somebody's already,
     or once; ``empty``, without an instance that can be read; ``left``, for the next run, since something failed."""
+    expected: int | None = None
+    """How many series the store had at the beginning, where it says that."""
 
     @property
     def is_whole(self) -> bool:
@@ -104,7 +106,7 @@ class Importing:
         """
         directed = await self._database.run(partial(self._directed, rules=rules))
         take = self._try if is_dry else self._take
-        result = Taken()
+        result = Taken(expected=await self._archive.count_series())
         queue: asyncio.Queue[SeriesRef] = asyncio.Queue(_AT_ONCE)
 
         async def work() -> None:

@@ -77,6 +77,11 @@ class OpenStreams:
         self._open: dict[StreamHolder, int] = {}
         self._waiting: dict[StreamHolder, deque[asyncio.Future[None]]] = {}
 
+    @property
+    def open(self) -> int:
+        """How many retrievals are open; may be asked from another thread."""
+        return sum(tuple(self._open.values()))
+
     async def take(self, holder: StreamHolder) -> StreamPlace:
         """Return a place, at once or when another one is given back.
 

@@ -22,6 +22,7 @@ from kheops.observability import get_logger
 from kheops.storage import allowances, outbox, webhook_deliveries
 from kheops.storage.engine import Database
 from kheops.storage.outbox import MOST_ATTEMPTS, Task
+from kheops.telemetry.signals import Level, installed, level
 
 __all__ = ["WAITS", "GivenUp", "Outbox", "Sender", "Sent"]
 
@@ -157,6 +158,8 @@ class Outbox:
             return len(dead)
 
         given_up = await self._database.run(work)
+        if installed() is not None:
+            level(Level.OUTBOX_BACKLOG, await self._database.run(partial(outbox.backlog, at=at)))
         if given_up:
             _LOG.warning("outbox.given_up", tasks=given_up)
 

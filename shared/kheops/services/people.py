@@ -227,10 +227,12 @@ class Registry:
         return await self._database.run(create)
 
     def _remember(self, record: UserRecord) -> None:
+        at = monotonic()
         key = (record.iss, record.sub)
-        self._standing[key] = (monotonic(), record)
+        self._standing[key] = (at, record)
         self._standing.move_to_end(key)
-        while len(self._standing) > _REMEMBERED:
+        # In the order of time: what is no longer believed is not kept either.
+        while len(self._standing) > _REMEMBERED or at - next(iter(self._standing.values()))[0] >= _STANDING_SECONDS:
             self._standing.popitem(last=False)
 
 

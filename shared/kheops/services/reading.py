@@ -1,6 +1,6 @@
 """Who asks to read, and in which scope: decided before any UID is looked up."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from kheops.domain.policy import AlbumAction, Denied, ReadScope, Source, act_on_album, read_scope
@@ -43,7 +43,20 @@ class Asked:
         instances: tuple[SopInstanceUID, ...] = (),
     ) -> Use:
         """Return the use with the objects that it concerned."""
-        return replace(self.use, studies=studies, series=series, instances=instances)
+        use = self.use
+        # `replace` takes three times as long, and this is done for each frame.
+        return Use(
+            user=use.user,
+            kind=use.kind,
+            outcome=use.outcome,
+            source_address=use.source_address,
+            request_id=use.request_id,
+            studies=studies,
+            series=series,
+            instances=instances,
+            subject=use.subject,
+            reason=use.reason,
+        )
 
 
 async def scope_of(database: Database, asked: Asked) -> ReadScope:

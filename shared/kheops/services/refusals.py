@@ -16,7 +16,8 @@ REFUSALS_PER_WINDOW: Final = 200
 REFUSED_INSTANCES_PER_WINDOW: Final = 10_000
 """Instances, of however few series: who looks for SOP Instance UIDs may name one series in all of them."""
 WINDOW_SECONDS: Final = 600
-_REMEMBERED: Final = 10_000
+_REMEMBERED: Final = 1_000
+"""People who were refused of late, each with up to 40 KiB."""
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class _Refusals:
     """When each was first refused, the earliest first: the one series of a large study counts once."""
     instances: int = 0
     instances_since: float = 0.0
+    latest: float = 0.0
+    """When the last was added."""
 
     def forget(self, at: float) -> None:
         while self.series and at - next(iter(self.series.values())) > WINDOW_SECONDS:
@@ -74,8 +77,10 @@ class RefusalLimit:
         refusals = self._refusals.setdefault(user, _Refusals())
         refusals.forget(at)
         refusals.instances += 1
+        refusals.latest = at
         if len(refusals.series) < REFUSALS_PER_WINDOW:
             refusals.series.setdefault(series, at)
         self._refusals.move_to_end(user)
-        while len(self._refusals) > _REMEMBERED:
+        # In the order of their latest: nothing counts any more of those who were last refused a window ago.
+        while len(self._refusals) > _REMEMBERED or at - next(iter(self._refusals.values())).latest > WINDOW_SECONDS:
             self._refusals.popitem(last=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from kheops.domain.resources import SeriesRef
 from kheops.ids import SeriesInstanceUID, SeriesPk, SopInstanceUID, StudyInstanceUID
@@ -21,9 +21,11 @@ __all__ = [
     "add_found",
     "clear_dirty",
     "drop_missing",
+    "find_dirty",
     "list_dirty",
     "lock_version",
     "mark_dirty",
+    "mark_share",
 ]
 
 
@@ -49,30 +51,87 @@ class FoundInstance:
 
 
 _SETTLED: Final = "state IN ('confirmed', 'orphan')"
-_LIST: Final = text(f"""
+_DIRTY: Final = f"""
     SELECT s.pk, s.study_instance_uid, s.series_instance_uid, CAST(s.xmin AS text) AS version,
            array_agg(i.sop_instance_uid) FILTER (WHERE i.state = 'confirmed') AS confirmed,
            array_agg(i.sop_instance_uid) FILTER (WHERE i.state <> 'confirmed') AS reserved
-    FROM (SELECT * FROM series WHERE dirty AND {_SETTLED} AND pk > :after ORDER BY pk LIMIT 1) x
+    FROM (SELECT pk FROM series WHERE dirty AND {_SETTLED} AND {{}} ORDER BY pk LIMIT 1) x
     JOIN series s ON s.pk = x.pk LEFT JOIN instances i ON i.series_pk = s.pk
     GROUP BY s.pk
-""")  # noqa: S608 - constants only
+"""  # noqa: S608 - constants only
+_FIND: Final = text(_DIRTY.format("pk = :pk"))
+_LIST: Final = {
+    # As the partial index says it.
+    by_turn: text(_DIRTY.format(f"{'' if by_turn else 'NOT '}dirty_by_turn AND pk > :after"))
+    for by_turn in (False, True)
+}
 _MARK: Final = text("""
-    UPDATE series SET dirty = true WHERE study_instance_uid = :study AND series_instance_uid = :series
+    UPDATE series SET dirty = true, dirty_by_turn = false
+    WHERE study_instance_uid = :study AND series_instance_uid = :series
 """)
 
 
 def mark_dirty(tx: Connection, ref: SeriesRef) -> None:
-    """Ask the reconciler to compare a series with the store."""
+    """Ask the reconciler to compare a series with the store, before those that only have their turn."""
     tx.execute(_MARK, {"study": ref.study_instance_uid, "series": ref.series_instance_uid})
 
 
-def list_dirty(tx: Connection, *, after: SeriesPk) -> DirtySeries | None:
+def mark_share(tx: Connection, *, share: int, shares: int, after: SeriesPk, limit: int) -> SeriesPk | None:
+    """Mark series of one share of the catalog; return the last of them, ``None`` if there was none left.
+
+    It is their turn: whatever else is marked comes before them, and stays before them.
+
+    Parameters
+    ----------
+    tx
+        The transaction.
+    share, shares
+        Which, from 0, of how many. A series is in the same share for good.
+    after
+        The last series of the call before; 0 for the first.
+    limit
+        Series at most.
+    """
+    marked: int | None = tx.execute(
+        text(f"""
+            WITH wanted AS (
+                SELECT pk FROM series WHERE pk > :after AND mod(pk, :shares) = :share AND {_SETTLED}
+                ORDER BY pk LIMIT :limit
+            ), marked AS (
+                UPDATE series SET dirty = true, dirty_by_turn = true
+                WHERE pk IN (SELECT pk FROM series WHERE pk IN (SELECT pk FROM wanted) ORDER BY pk FOR UPDATE)
+                  AND NOT dirty
+            )
+            SELECT max(pk) FROM wanted
+        """),  # noqa: S608 - constants only
+        {"after": after, "share": share, "shares": shares, "limit": limit},
+    ).scalar_one()
+    return None if marked is None else SeriesPk(marked)
+
+
+def list_dirty(tx: Connection, *, by_turn: bool, after: SeriesPk) -> DirtySeries | None:
     """Return the first marked series behind ``after``; ``None`` if there is none.
 
     Reserved series and those being deleted are passed over.
+
+    Parameters
+    ----------
+    tx
+        The transaction.
+    by_turn
+        Whether among those that `mark_share` alone has marked, or among the others.
+    after
+        The last series of the call before, for the same ``by_turn``; 0 for the first.
     """
-    row = tx.execute(_LIST, {"after": after}).one_or_none()
+    return _dirty(tx.execute(_LIST[by_turn], {"after": after}).one_or_none())
+
+
+def find_dirty(tx: Connection, series: SeriesPk) -> DirtySeries | None:
+    """Return a series if it is marked, and neither reserved nor being deleted."""
+    return _dirty(tx.execute(_FIND, {"pk": series}).one_or_none())
+
+
+def _dirty(row: Row[tuple[object, ...]] | None) -> DirtySeries | None:
     if row is None:
         return None
     return DirtySeries(
@@ -161,7 +220,7 @@ def drop_missing(
 
 def clear_dirty(tx: Connection, series: SeriesPk) -> None:
     """Take the mark off a series whose lock the transaction holds."""
-    tx.execute(text("UPDATE series SET dirty = false WHERE pk = :pk"), {"pk": series})
+    tx.execute(text("UPDATE series SET dirty = false, dirty_by_turn = false WHERE pk = :pk"), {"pk": series})
 
 
 def _fill(tx: Connection, series: SeriesPk, attributes: Mapping[str, str]) -> None:

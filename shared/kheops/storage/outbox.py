@@ -14,6 +14,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from kheops.domain.mail import Mail
+from kheops.storage.due_tasks import note_due
 
 __all__ = [
     "AT_ONCE_OF_LANE",
@@ -23,6 +24,7 @@ __all__ = [
     "Task",
     "add_mail",
     "add_task",
+    "backlog",
     "claim",
     "clear",
     "finish",
@@ -73,6 +75,7 @@ def add_task(tx: Connection, kind: str, payload: Mapping[str, object], *, due: d
         ),
         {"kind": kind, "payload": json.dumps(payload), "due": due, "lane": lane},
     )
+    note_due(tx, due)
 
 
 def add_mail(tx: Connection, mail: Mail, *, due: datetime) -> None:
@@ -177,6 +180,7 @@ def put_off(tx: Connection, task: Task, *, until: datetime) -> bool:
         ),
         {"pk": task.pk, "attempt": task.attempt, "until": until},
     )
+    note_due(tx, until)
     return waiting.rowcount == 1
 
 
@@ -194,6 +198,14 @@ def give_up_expired(tx: Connection, *, at: datetime) -> list[Task]:
         {"at": at, "attempts": MOST_ATTEMPTS},
     ).all()
     return [Task(row.pk, row.kind, row.payload, row.attempts, row.created_at) for row in rows]
+
+
+def backlog(tx: Connection, *, at: datetime) -> int:
+    """Return how many tasks are due and have not ended, those under way among them."""
+    found: int = tx.execute(
+        text("SELECT count(*) FROM outbox WHERE done_at IS NULL AND failed_at IS NULL AND due_at <= :at"), {"at": at}
+    ).scalar_one()
+    return found
 
 
 def clear(tx: Connection, *, before: datetime) -> int:

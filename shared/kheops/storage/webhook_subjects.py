@@ -19,6 +19,7 @@ from kheops.ids import (
     StudyInstanceUID,
     UserPk,
 )
+from kheops.storage.due_tasks import note_due
 from kheops.storage.participants import Participant, participant_columns, participant_of
 
 __all__ = [
@@ -159,7 +160,8 @@ def collect_new_series(
     if not series:
         return
     facts = source_facts(by)
-    tx.execute(
+    due = at + DEBOUNCE
+    collected = tx.execute(
         text(_COLLECT),
         {
             **facts,
@@ -169,10 +171,12 @@ def collect_new_series(
             "target": target,
             "only_target": only_target,
             "at": at,
-            "due": at + DEBOUNCE,
+            "due": due,
             "longest": f"{_LONGEST.total_seconds()} seconds",
         },
     )
+    if collected.rowcount:
+        note_due(tx, due)
 
 
 def attributes_of(

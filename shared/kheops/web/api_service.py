@@ -7,6 +7,7 @@ from kheops.errors import MethodNotAllowedError
 from kheops.web.api import (
     administration,
     albums,
+    audit,
     capabilities,
     comments,
     groups,
@@ -75,6 +76,7 @@ TABLE: Final = RouteTable(
             UseKind.LEGAL_HOLD_CLEARED,
             declared=legal_hold.CLEAR,
         ),
+        Route(("GET",), "/audit", audit.list_uses, UseKind.AUDIT_READ, declared=audit.LIST),
         Route(("GET",), "/metrics", metrics.metrics, UseKind.METRICS_READ, declared=metrics.METRICS),
         Route(("GET",), "/inboxinfo", people.inbox_info, UseKind.ALBUM_READ, declared=people.INBOX),
         Route(("GET",), "/albums", albums.list_albums, UseKind.ALBUM_READ, declared=albums.LIST),

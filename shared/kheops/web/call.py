@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,6 +21,9 @@ from kheops.errors import (
 )
 from kheops.factory import Process
 from kheops.web.declaration import Declaration
+
+if TYPE_CHECKING:  # only the data plane has them: cold start counts
+    from kheops.dicomweb.resources import Resource
 
 __all__ = ["CONTROL_IN_TEXT", "AsgiResponse", "Call", "Form", "Handler"]
 
@@ -102,6 +105,12 @@ class Call:
     """Segments that the route's template names, validated by their kind and percent-decoded."""
     declared: Declaration | None = None
     """What the route promises, its parameters among it; ``None`` before a route is found, and for pages."""
+    template: str | None = None
+    """The route's template, for whoever counts requests; ``None`` before one is found."""
+    resource: "Resource | None" = None
+    """What the path of the data plane names, in place of a template."""
+    asked: Use | None = None
+    """What a reading handler says of its use, where the path does not tell it all."""
 
     @property
     def method(self) -> str:

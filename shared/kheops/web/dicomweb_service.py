@@ -143,6 +143,7 @@ async def dispatch(call: Call) -> AsgiResponse:
     relational = RELATIONAL_SEARCHES.get(call.path)
     if relational is not None:
         _method(call.method, frozenset({"GET"}))
+        call.template = call.path
         await authenticate(call)
         return await run(call, relational, call.use(UseKind.SEARCH))
     if call.path == wado_uri.PATH:
@@ -153,6 +154,7 @@ async def dispatch(call: Call) -> AsgiResponse:
         raise RouteNotFoundError
     verb = verbs[_method(call.method, frozenset(verbs))]
     call.declared = verb.declared
+    call.resource = resource
     await authenticate(call)
 
     async def handle(call: Call) -> AsgiResponse:
@@ -164,6 +166,7 @@ async def dispatch(call: Call) -> AsgiResponse:
 async def _by_uri(call: Call) -> AsgiResponse:
     _method(call.method, frozenset({"GET"}))
     call.declared = wado_uri.WADO
+    call.template = wado_uri.PATH
     await authenticate(call)
     request = wado_uri.read_request(call)
 

@@ -38,6 +38,7 @@ async def dispatch_table(table: RouteTable, call: Call) -> AsgiResponse:
     """Find the route of ``call`` in a table of templates, identify the caller unless it is public, and run it."""
     route, params = table.find(call.method, call.path)
     call.params = params
+    call.template = route.template
     call.declared = route.declared
     if route.public:
         return await route.handler(call)
@@ -46,5 +47,5 @@ async def dispatch_table(table: RouteTable, call: Call) -> AsgiResponse:
     asked = replace(call.use(route.kind), subject=subject)
     response = await run(call, route.handler, asked)
     if route.reads:
-        await call.process.audit.record(asked)
+        await call.process.audit.record(call.asked or asked)
     return response

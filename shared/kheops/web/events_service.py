@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from kheops.composition.background import SECRETS_READ
 from kheops.errors import InvalidTokenError, MissingCredentialsError, RouteNotFoundError
 from kheops.factory import Process, open_process
 from kheops.web.call import AsgiResponse, Call
@@ -29,7 +30,7 @@ async def open_events() -> Process:
     DatabaseUnavailableError
         If the database does not answer or is behind.
     """
-    process = await open_process()
+    process = await open_process(reads=SECRETS_READ)
     _ = process.invocations
     return process
 
@@ -53,6 +54,7 @@ async def dispatch(call: Call) -> AsgiResponse:
     if call.below_api:
         raise RouteNotFoundError
     route, call.params = TABLE.find(call.method, call.path)
+    call.template = route.template
     return await route.handler(call)
 
 

@@ -54,6 +54,7 @@ async def dispatch(call: Call) -> AsgiResponse:
         # Below /api the entry has taken the prefix off: `/api/studies` must not be the page `/studies`.
         table = _NO_PAGES if call.below_api else TABLE
         route, call.params = table.find(call.method, call.path)
+        call.template = route.template
         return await route.handler(call)
     except KheopsError as error:
         return failure(call, error, session=await _who_is_there(call, error))

@@ -259,3 +259,22 @@ def test_passwords_and_client_secrets_are_told_in_their_newest_version_at_once(m
     manager.add(secret, "second", made=NOW)
     store.refresh()
     assert store.reveal(issuer.client_secret) == store.reveal(settings.database_password) == "second"
+
+
+def test_secret_that_is_not_read_is_never_asked_for_and_its_reference_is_no_key(manager: FakeSecretManager) -> None:
+    settings = _settings(session_key="sm://projects/kheops-1/secrets/session-key/versions/latest")
+    store = SecretStore(settings, manager=manager.reader(), clock=Time(), reads=("KHEOPS_TOKEN_PEPPER",))
+    store.read()
+    store.refresh()
+    assert store.reveal(settings.token_pepper) == _value(1)
+    for tell in (store.reveal, store.keyring):
+        with pytest.raises(ConfigurationError):
+            tell(settings.session_key)
+
+
+def test_who_reads_no_secret_needs_no_client(manager: FakeSecretManager) -> None:
+    settings = _settings()
+    store = SecretStore(settings, manager=manager.reader(), clock=Time(), reads=())
+    asyncio.run(store.open())
+    with pytest.raises(ConfigurationError):
+        store.reveal(settings.token_pepper)

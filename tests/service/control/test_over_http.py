@@ -446,7 +446,6 @@ def test_a_database_whose_schema_is_behind_is_not_ready(run: Run) -> None:
     "path",
     [
         "/albums",
-        "/liveness",
         "/api/.well-known/oauth-protected-resource",
         "/api/albums/",
         "/api/albums/1",

@@ -5,7 +5,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kheops.dicomweb.multipart import (
@@ -258,6 +258,42 @@ def test_boundary_is_read_in_every_spelling(text: str, boundary: bytes) -> None:
 def test_a_boundary_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(BadMultipartError):
         boundary_of(text)
+
+
+_PIECES = (
+    "application/dicom",
+    "image/jpeg",
+    "a/b;c",
+    "A/b",
+    "abc",
+    "a b",
+    "a" * 70,
+    "a" * 71,
+    "a=b",
+    "a;b",
+    'a"',
+    "\u0661",
+)
+
+
+@settings(max_examples=300)
+@example(kind="multipart/related", part="application/dicom", boundary="a" * 70, tail="")
+@example(kind="multipart/related", part="application/dicom", boundary="a" * 71, tail="")
+@given(
+    kind=st.sampled_from(("multipart/related", "multipart/mixed", "multipart", "Multipart/Related")),
+    part=st.sampled_from(_PIECES),
+    boundary=st.sampled_from(_PIECES) | st.text(st.sampled_from("a1'+_.-(,;\\= "), max_size=8),
+    tail=st.sampled_from(("", ";", "; x=y", "; boundary=b", " ", "\n", "x")),
+)
+def test_the_usual_spelling_means_what_every_other_means(kind: str, part: str, boundary: str, tail: str) -> None:
+    def outcome(space: str) -> bytes | None:
+        try:
+            return boundary_of(f'{kind};{space}type="{part}";{space}boundary={boundary}{tail}')
+        except BadMultipartError:
+            return None
+
+    # Two spaces are read by the grammar alone.
+    assert outcome(" ") == outcome("") == outcome("  ")
 
 
 def test_what_is_written_is_read_back() -> None:

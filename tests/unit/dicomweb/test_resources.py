@@ -165,3 +165,25 @@ def test_paths_mean_what_the_standard_says(path: str, resource: Resource) -> Non
 def test_everything_else_is_no_resource(path: str) -> None:
     assert parse(path) is None
     assert parse(path.encode()) is None
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    uids=st.lists(
+        st.sampled_from(
+            ("1", "0", "1.2", "1.02.3", "9" * 64, "9" * 65, "1." * 31 + "22", "1." * 32 + "2", "", ".", "1.")
+        )
+        | st.text(st.sampled_from("01.\u0661\n/%"), max_size=6),
+        min_size=3,
+        max_size=3,
+    ),
+    number=st.sampled_from(("1", "999999999", "0", "01", "1000000000", "", "+1", "1\n", "\u0661", "1/", "1,", "-1")),
+)
+def test_one_frame_is_a_resource_where_the_same_twice_is(uids: list[str], number: str) -> None:
+    path = "/studies/{}/series/{}/instances/{}/frames/".format(*uids)
+    one, two = parse(path + number), parse(f"{path}{number},{number}")
+    # Several frames go by the table of forms alone.
+    if isinstance(two, Frames):
+        assert one == Frames(two.instance, two.frames[:1])
+    else:
+        assert not isinstance(one, Frames)
