@@ -33,6 +33,11 @@ class Answer:
     headers: Mapping[str, str] | None = None
 
 
+class _Server(ThreadingHTTPServer):
+    # Five by default: of more that call at once, some were reset.
+    request_queue_size = 128
+
+
 @contextmanager
 def serve(handle: Callable[[Asked], Answer]) -> Iterator[str]:
     """Serve on a free port and give the origin."""
@@ -62,7 +67,7 @@ def serve(handle: Callable[[Asked], Answer]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
