@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import socket
 import warnings
 from pathlib import Path
 
@@ -83,6 +84,9 @@ def main() -> None:
         faults = Faults.of(options.fault, latency=options.latency, seed=options.fault_seed)
     except ValueError as error:
         parser.error(str(error))
+    fault = _cannot_listen(options.host, options.port)
+    if fault is not None:
+        parser.error(fault)
     name = StoreName(project=options.project, location=options.location, dataset=options.dataset, store=options.store)
     emulator = Emulator(
         options.data,
@@ -106,6 +110,20 @@ def main() -> None:
     print(f"http://{options.host}:{options.port}/v1/{name.path}", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(emulator, options.host, options.port))
+
+
+def _cannot_listen(host: str, port: int) -> str | None:
+    """Return why no server can listen there, in words.
+
+    Granian shares a port with whoever else lets it, and would take a part of their requests.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except (OSError, OverflowError) as error:
+        return f"it cannot listen at {host}, port {port}: {getattr(error, 'strerror', None) or error}"
+    return None
 
 
 async def _serve(emulator: Emulator, host: str, port: int) -> None:

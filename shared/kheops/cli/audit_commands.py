@@ -37,7 +37,10 @@ def audit(
     issuer: Annotated[
         str | None, typer.Option(metavar="URL", help="Of the `sub`, where it is not the default issuer's.")
     ] = None,
-    album: Annotated[str | None, typer.Option(metavar="ID", help="The album that it was done in or to.")] = None,
+    album: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The album that it was about."),
+    ] = None,
     study: Annotated[str | None, typer.Option(metavar="UID", help="A study that it was done to.")] = None,
     series: Annotated[str | None, typer.Option(metavar="UID", help="A series that it was done to.")] = None,
     kind: Annotated[

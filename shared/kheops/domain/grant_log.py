@@ -137,7 +137,22 @@ def _line(entry: Mapping[str, object]) -> GrantLine:
         raise ValueError
     if state is not None and not isinstance(state, dict):
         raise TypeError
+    if _has_nul(entry):
+        # PostgreSQL's text has none, so none of ours can.
+        raise ValueError
     timeline, at, digest = entry["timeline"], entry["at"], entry["digest"]
     if not isinstance(timeline, str) or not isinstance(at, str) or not isinstance(digest, str):
         raise TypeError
     return GrantLine(timeline, int(number), at, entity, tuple(key), state, bytes.fromhex(digest))
+
+
+def _has_nul(value: object) -> bool:
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+        case list():
+            return any(map(_has_nul, value))
+        case _:
+            return False

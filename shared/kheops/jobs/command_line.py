@@ -252,7 +252,7 @@ def audit_verify(*, as_json: AsJson = False) -> None:
 @application.command()
 def audit_export(
     *,
-    first: Annotated[int, typer.Option("--from", min=1, help="The number of the first line.")] = 1,
+    first: Annotated[int, typer.Option("--from", min=1, max=2**63 - 1, help="The number of the first line.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Write the log of changes of grants of this database, one JSON object a line, with or without `--json`."""

@@ -70,6 +70,7 @@ def reconcile(*, as_json: AsJson = False) -> None:
 
     async def work(process: "Process") -> dict[str, object]:
         nonlocal is_whole
+        await process.restoring.require_begun()
         result = await process.reconciler.run()
         is_whole = result.is_whole
         return {

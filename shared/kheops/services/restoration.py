@@ -1,7 +1,7 @@
 """Restoring the database from a backup without reviving what was revoked since: mark, replay, reconcile, finish."""
 
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -103,6 +103,16 @@ class Restoring:
         await self._database.run(partial(restoration.mark_replayed, at=self._clock()))
         return Replayed(lines=(await self._standing()).staged, unrestored=unrestored)
 
+    async def require_begun(self) -> None:
+        """Refuse what belongs to a restoration where none has begun.
+
+        Raises
+        ------
+        ConflictError
+            If none has.
+        """
+        await self._standing()
+
     async def finish(self) -> None:
         """Let the database be served again.
 
@@ -166,7 +176,7 @@ class Restoring:
         """Keep the lines after the restored point; return whether the one at it was there, as it is on record."""
         is_anchored = known.number == 0 or known.staged > 0
         pending: list[GrantLine] = []
-        rest = iter(log)
+        rest = _decoded(log)
         while lines := list(islice(rest, _PAGE)):
             for text_of_line in lines:
                 line = parse_line(text_of_line)
@@ -196,6 +206,13 @@ class Restoring:
 
     def _final(self, tx: Connection, entity: GrantEntity, after: str) -> tuple[str | None, int]:
         return restored_grants.apply_final(tx, entity, after=after, at=self._clock(), limit=_PAGE)
+
+
+def _decoded(log: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from log
+    except UnicodeDecodeError:
+        raise BadRequestError("The log is not UTF-8 text; one that is compressed must be unpacked first.") from None
 
 
 def _use(reason: str) -> Use:

@@ -30,7 +30,7 @@ _CONDITIONS: Final = {
     "series": "series_instance_uids @> ARRAY[CAST(:series AS text)]",
     "kinds": "kind = ANY (:kinds)",
     "outcome": "outcome = :outcome",
-    "since": "at >= :since",
+    "since": "last_at >= :since",
     "before": "at < :before",
     "after": "(at, pk) < (SELECT at, pk FROM audit WHERE pk = :after)",
 }

@@ -151,6 +151,18 @@ def test_command_line_sets_faults_and_refuses_what_cannot_be(tmp_path: Path) -> 
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("port", [None, "99999"])
+def test_port_that_cannot_be_listened_at_is_a_plain_error(tmp_path: Path, port: str | None) -> None:
+    with emulator(tmp_path) as running:
+        # A server of the same kind: it would let another listen beside it.
+        port = port or str(httpx.URL(running.root).port)
+        command = [sys.executable, "-m", "local.healthcare_emulator", "--port", port, "--data", str(tmp_path / "none")]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert ended.returncode == 2
+    assert f"cannot listen at 127.0.0.1, port {port}" in ended.stderr
+    assert (ended.stdout, (tmp_path / "none").exists()) == ("", False)
+
+
 def test_same_seed_draws_the_same_whatever_the_order_of_shares() -> None:
     one = Faults(FaultPlan(shares={Fault.RESET: 0.3, Fault.UNAVAILABLE: 0.3}, latency=1, seed=SEED))
     other = Faults(FaultPlan(shares={Fault.UNAVAILABLE: 0.3, Fault.RESET: 0.3}, latency=1, seed=SEED))

@@ -154,6 +154,21 @@ def test_a_kind_of_a_newer_release_is_told_as_it_is(run: Run) -> None:
     run(body)
 
 
+def test_a_use_that_was_repeated_later_is_among_those_since(run: Run) -> None:
+    async def body(served: Served) -> None:
+        begun = datetime(2026, 1, 1, 12, tzinfo=UTC)
+        _use(served, at=begun, sub="often")
+        _use(served, at=begun, sub="once")
+        served.world.execute(
+            "UPDATE audit SET last_at = :later, uses = 2 WHERE sub = 'often'", later=begun + timedelta(minutes=10)
+        )
+        since = quote((begun + timedelta(minutes=5)).isoformat())
+        rows = await _rows(served, f"?kind=search&from={since}&to={quote((begun + timedelta(hours=1)).isoformat())}")
+        assert [each["sub"] for each in rows] == ["often"]
+
+    run(body)
+
+
 def test_a_page_ends_before_it_is_too_large(run: Run) -> None:
     async def body(served: Served) -> None:
         many = [f"1.2.826.0.1.3680043.8.498.{number:035d}" for number in range(1000)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -44,7 +44,7 @@ class Place:
     def begin(self) -> int:
         return asyncio.run(self.restoring.begin()).number
 
-    def replay(self, log: list[str], *, without: tuple[str, ...] = ()) -> Replayed:
+    def replay(self, log: Iterable[str], *, without: tuple[str, ...] = ()) -> Replayed:
         replay = self.restoring.replay(log, with_timelines=(), without_timelines=without, gaps=False)
         return asyncio.run(replay)
 
@@ -161,6 +161,33 @@ def test_a_log_that_was_refused_does_not_stand_in_the_way_of_the_right_one(place
     assert made.members() == set()
     made.replay(good)
     assert made.members() == {"bob", "carol"}
+
+
+def test_a_log_that_is_no_text_is_refused_and_does_not_stand_in_the_way(place: Callable[[], Place]) -> None:
+    made = place()
+    _join_both(made)
+    number = made.begin()
+    good = made.log()
+    chosen = next(json.loads(line) for line in good if json.loads(line)["number"] == number + 1)
+    chosen["change"]["key"][-1] = "mal\0lory"
+
+    def no_text() -> Iterator[str]:
+        yield from [json.dumps(json.loads(line) | {"digest": "00" * 32}) for line in good[-1:]]
+        yield b"\x1f\x8b\xff".decode()
+
+    for bad, words in (([json.dumps(chosen)], "cannot be read"), (no_text(), "not UTF-8")):
+        with pytest.raises(BadRequestError, match=words):
+            made.replay(bad)
+    made.replay(good)
+    assert made.members() == {"bob", "carol"}
+
+
+def test_a_comparison_belongs_to_a_restoration(place: Callable[[], Place]) -> None:
+    made = place()
+    with pytest.raises(ConflictError, match="No restoration has begun"):
+        asyncio.run(made.restoring.require_begun())
+    made.begin()
+    asyncio.run(made.restoring.require_begun())
 
 
 def test_lines_of_a_copy_are_left_out_once_they_are_said_to_be(place: Callable[[], Place]) -> None:

@@ -60,7 +60,11 @@ LIST: Final = Declaration(
     query=(
         Parameter("user", "Who did it: a verified e-mail address or a sub.", text(least=1)),
         ISSUER,
-        Parameter("album", "The album that it was done in or to.", ALBUM_ID),
+        Parameter(
+            "album",
+            "The album that it was about. What was stored or found in it has its study and series instead.",
+            ALBUM_ID,
+        ),
         Parameter("study", "A study that it was done to.", UID),
         Parameter("series", "A series that it was done to.", UID),
         Parameter("kind", "What was done.", one_of(*UseKind), repeated=True),
